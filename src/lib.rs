@@ -1,0 +1,7 @@
+//! Deskhand: a self-hosted customer-support agent.
+
+pub mod ids;
+pub mod intent;
+pub mod money;
+
+pub mod sim;

@@ -336,7 +336,9 @@ impl Intent {
             return Err(BadIntent(format!("there is no tool `{name}`; the tools are: {}", names.join(", "))));
         };
         fn read<T: serde::de::DeserializeOwned>(tool: ToolName, input: &serde_json::Value) -> Result<T, BadIntent> {
-            T::deserialize(input).map_err(|e| BadIntent(format!("the input of `{tool}` is not valid: {e}; call it again with a valid input")))
+            T::deserialize(input).map_err(|e| {
+                BadIntent(format!("the input of `{tool}` is not valid: {e}; call it again with a valid input"))
+            })
         }
         let intent = match tool {
             ToolName::GetCustomer => Intent::GetCustomer(read(tool, input)?),
@@ -356,9 +358,9 @@ impl Intent {
     /// What a strict schema cannot say.
     fn check(&self) -> Result<(), BadIntent> {
         match self {
-            Intent::CreateRefund(refund) if refund.amount_minor <= 0 => {
-                Err(BadIntent("`amount_minor` must be above 0; call `create_refund` again with the amount in minor units".into()))
-            }
+            Intent::CreateRefund(refund) if refund.amount_minor <= 0 => Err(BadIntent(
+                "`amount_minor` must be above 0; call `create_refund` again with the amount in minor units".into(),
+            )),
             Intent::UpdateSubscription(change) => {
                 let given = [
                     change.plan.is_some(),
@@ -438,7 +440,11 @@ mod tests {
         check("delete_customer", json!({}), Some("there is no tool"));
         check("update_subscription", json!({"subscription": "s", "quantity": 3, "explanation": "x"}), None);
         check("update_subscription", json!({"subscription": "s", "explanation": "x"}), Some("exactly one"));
-        check("update_subscription", json!({"subscription": "s", "quantity": 3, "plan": "p", "explanation": "x"}), Some("exactly one"));
+        check(
+            "update_subscription",
+            json!({"subscription": "s", "quantity": 3, "plan": "p", "explanation": "x"}),
+            Some("exactly one"),
+        );
         check("send_followup_email", json!({"after_s": -1, "subject": "s", "body": "b"}), Some("after_s"));
         check("send_followup_email", json!({"after_s": 0, "subject": "a\nBcc: x", "body": "b"}), Some("one line"));
     }

@@ -1,0 +1,146 @@
+//! The clock. Everything that asks for the time or waits for one does it here; nobody else reads the time.
+//!
+//! One type serves three uses: the system's time, a world's time that starts elsewhere and runs on (`demo`), and a frozen
+//! time that a test moves. Waiting wakes when the time comes or when somebody moves the clock past it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+/// Tells the time and waits for it. Cheap to clone; clones share their time.
+#[derive(Clone)]
+pub struct Clock {
+    origin: Arc<Origin>,
+}
+
+struct Origin {
+    /// The time at `started`, before any move.
+    base: Timestamp,
+    /// `None`: the clock stands still unless moved.
+    started: Option<Instant>,
+    /// How far it was moved forward since.
+    moved: watch::Sender<Duration>,
+}
+
+impl Clock {
+    /// The system's time.
+    pub fn system() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the time")]
+        let base = Timestamp::now();
+        Self::starting_at(base)
+    }
+
+    /// A time that starts here and runs on with the system's pace.
+    pub fn starting_at(base: Timestamp) -> Self {
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the time")]
+        let started = Instant::now();
+        Self::new(base, Some(started))
+    }
+
+    /// A time that stands still until it is moved.
+    pub fn manual(base: Timestamp) -> Self {
+        Self::new(base, None)
+    }
+
+    fn new(base: Timestamp, started: Option<Instant>) -> Self {
+        Self { origin: Arc::new(Origin { base, started, moved: watch::Sender::new(Duration::ZERO) }) }
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Timestamp {
+        let ran = self.origin.started.map_or(Duration::ZERO, |started| started.elapsed());
+        let moved = *self.origin.moved.borrow();
+        self.origin.base.checked_add(ran + moved).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Milliseconds since the Unix epoch, as the journal stores times.
+    pub fn now_ms(&self) -> i64 {
+        self.now().as_millisecond()
+    }
+
+    /// Moves the time forward and wakes whoever waited for a moment that has now come.
+    pub fn advance(&self, by: Duration) {
+        self.origin.moved.send_modify(|moved| *moved += by);
+    }
+
+    /// Moves the time forward to this moment; does nothing when it has passed.
+    pub fn advance_to(&self, to: Timestamp) {
+        if let Ok(by) = Duration::try_from(to.duration_since(self.now())) {
+            self.advance(by);
+        }
+    }
+
+    /// Returns when the time has come. Safe to drop.
+    pub async fn sleep_until(&self, when: Timestamp) {
+        let mut moved = self.origin.moved.subscribe();
+        loop {
+            let left = match Duration::try_from(when.duration_since(self.now())) {
+                Ok(left) if !left.is_zero() => left,
+                _ => return,
+            };
+            match self.origin.started {
+                Some(_) => {
+                    #[expect(clippy::disallowed_methods, reason = "this is the one place that waits for a time")]
+                    let sleep = tokio::time::sleep(left.min(Duration::from_secs(86_400)));
+                    tokio::select! {
+                        () = sleep => {}
+                        changed = moved.changed() => { if changed.is_err() { return; } }
+                    }
+                }
+                None => {
+                    if moved.changed().await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Returns after this long.
+    pub async fn sleep(&self, for_: Duration) {
+        let until = self.now().checked_add(for_).unwrap_or(Timestamp::MAX);
+        self.sleep_until(until).await;
+    }
+
+    /// A reading to measure a span with: real time on a running clock, so that a latency is what was really waited.
+    pub fn stopwatch(&self) -> Stopwatch {
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the time")]
+        let started = Instant::now();
+        Stopwatch { started }
+    }
+}
+
+/// Measures a span of real time.
+#[derive(Debug, Clone, Copy)]
+pub struct Stopwatch {
+    started: Instant,
+}
+
+impl Stopwatch {
+    /// Milliseconds since it was started.
+    pub fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_manual_clock_wakes_who_waits_when_a_test_moves_time() {
+        let clock = Clock::manual("2026-11-20T09:00:00Z".parse().unwrap());
+        let due = clock.now() + Duration::from_secs(86_400);
+        let waiter = tokio::spawn({
+            let clock = clock.clone();
+            async move { clock.sleep_until(due).await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiter.is_finished());
+        clock.advance_to(due);
+        waiter.await.unwrap();
+        assert_eq!(clock.now(), due);
+    }
+}

@@ -1,8 +1,15 @@
 //! Deskhand: a self-hosted customer-support agent.
 
+pub mod account;
 pub mod clock;
 pub mod ids;
 pub mod intent;
 pub mod money;
+pub mod ticket;
+
+pub mod policy;
+pub mod run;
+
+pub mod journal;
 
 pub mod sim;

@@ -1,0 +1,206 @@
+//! The journal: append-only entries of runs, and the rows beside them. The only room with SQL in it.
+//!
+//! A store only compares and stores; what a run does is decided in `run/`. An answer of `Ok` means on disk. Every write says
+//! what it saw (`expected_len`); a wake-up (`bell`) is a hint and carries no data.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use crate::ids::{RunId, TicketId};
+use crate::run::entry::Entry;
+use crate::run::row::{Projection, RunStatus};
+
+/// Why the journal did not do as asked. Nothing was written unless the variant says so.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The run has other entries than the caller saw: read again and decide anew.
+    #[error("`{run}` has {found} entries, not {expected}")]
+    Moved {
+        /// Which run.
+        run: RunId,
+        /// What the caller saw.
+        expected: u64,
+        /// What is there.
+        found: u64,
+    },
+    /// The lease is no longer the run's newest: another worker has it, or it ran out and was taken.
+    #[error("the lease on `{run}` (token {token}) is stale")]
+    StaleLease {
+        /// Which run.
+        run: RunId,
+        /// The stale token.
+        token: u64,
+    },
+    /// There is no such run.
+    #[error("there is no run `{0}`")]
+    NoSuchRun(RunId),
+    /// The file cannot be written or read now: full disk, read-only file, IO error.
+    #[error("the journal cannot be {doing}: {reason}\nhint: {hint}")]
+    Storage {
+        /// `written` or `read`.
+        doing: &'static str,
+        /// The store's words.
+        reason: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The file holds what this version cannot read.
+    #[error("the journal holds what cannot be read: {0}")]
+    Corrupt(String),
+    /// Another process has the file.
+    #[error("another process uses `{path}`\nhint: stop it first; one data folder serves one process")]
+    InUse {
+        /// The file.
+        path: String,
+    },
+    /// The journal is shutting down.
+    #[error("the journal is closed")]
+    Closed,
+}
+
+/// The right to write to a run until a time. What moves a run takes `&Lease`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Which run.
+    pub run: RunId,
+    /// Grows with every claim of the run; an older one is refused.
+    pub token: u64,
+    /// Until when it holds, in milliseconds since the Unix epoch.
+    pub until_ms: i64,
+}
+
+/// A claimed run with all its entries.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    /// The right to write to it.
+    pub lease: Lease,
+    /// Its entries, oldest first.
+    pub entries: Vec<Entry>,
+    /// How often it was claimed, this time included, since something was last appended under a lease. A run that is claimed
+    /// again and again without progress kills its workers.
+    pub claims_without_progress: u32,
+}
+
+/// What intake brings for one ticket.
+#[derive(Debug, Clone)]
+pub enum Arrival {
+    /// A new run. Admitting the same run again changes nothing.
+    Open {
+        /// Its first entries (`RunOpened`, and `RunClosed` for one that is skipped).
+        entries: Vec<Entry>,
+        /// How it stands with them.
+        projection: Box<Projection>,
+    },
+    /// News for a run that is open.
+    Join {
+        /// Which run.
+        run: RunId,
+        /// How many entries the caller saw.
+        expected_len: u64,
+        /// What is new.
+        entries: Vec<Entry>,
+        /// How it stands with them.
+        projection: Box<Projection>,
+    },
+}
+
+/// What became of an arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admitted {
+    /// A run was opened.
+    Opened,
+    /// The run was there already; nothing was written.
+    Known,
+    /// The news joined their run.
+    Joined,
+}
+
+/// How far a lane of intake has read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    /// Which lane: `incremental`, `list`.
+    pub lane: String,
+    /// The vendor's cursor, opaque.
+    pub position: String,
+}
+
+/// A ticket's run that has not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenRun {
+    /// Its id.
+    pub run: RunId,
+    /// How many entries it has.
+    pub len: u64,
+    /// How it stands.
+    pub status: RunStatus,
+}
+
+/// What the journal knows of a ticket; intake decides with it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TicketHistory {
+    /// Its run that has not ended; there is at most one.
+    pub open: Option<OpenRun>,
+    /// All runs that it ever had, oldest first.
+    pub runs: Vec<RunId>,
+    /// How many of them were opened since the asked time and were not skipped.
+    pub recent: u32,
+}
+
+/// The journal. SQLite now; PostgreSQL will be its second implementation.
+#[async_trait]
+pub trait Journal: Send + Sync + 'static {
+    /// Opens and joins runs and moves a cursor, all in one commit. Fails as a whole: then nothing of it is written.
+    async fn admit(&self, arrivals: Vec<Arrival>, cursor: Option<Cursor>) -> Result<Vec<Admitted>, Error>;
+
+    /// How far a lane has read.
+    async fn cursor(&self, lane: &str) -> Result<Option<String>, Error>;
+
+    /// What is known of a ticket.
+    async fn ticket_history(&self, ticket: TicketId, since_ms: i64) -> Result<TicketHistory, Error>;
+
+    /// Claims the run that has been claimable longest, if there is one: woken (`wake_ms` has come) and without a lease that
+    /// still holds.
+    async fn claim(&self, owner: &str, now_ms: i64, ttl: Duration) -> Result<Option<Claimed>, Error>;
+
+    /// Makes a lease hold longer; its token stays. [`Error::StaleLease`] if another worker has the run.
+    async fn renew(&self, lease: &Lease, until_ms: i64) -> Result<Lease, Error>;
+
+    /// Gives a lease back. Does nothing when it is stale.
+    async fn release(&self, lease: Lease) -> Result<(), Error>;
+
+    /// Appends to a run under a lease and writes the rows beside it.
+    async fn append(
+        &self,
+        lease: &Lease,
+        expected_len: u64,
+        entries: Vec<Entry>,
+        projection: Projection,
+    ) -> Result<(), Error>;
+
+    /// Appends without a lease: a person's decision, a take-over, news. The worker that holds the run sees
+    /// [`Error::Moved`] at its next append and reads again.
+    async fn interject(
+        &self,
+        run: &RunId,
+        expected_len: u64,
+        entries: Vec<Entry>,
+        projection: Projection,
+    ) -> Result<(), Error>;
+
+    /// All entries of a run, oldest first. [`Error::NoSuchRun`] if there are none.
+    async fn entries(&self, run: &RunId) -> Result<Vec<Entry>, Error>;
+
+    /// When the next run can be claimed, in milliseconds since the Unix epoch: the earliest wake time, or end of a lease.
+    async fn next_wake(&self) -> Result<Option<i64>, Error>;
+
+    /// A switch of the pages or the command line (`paused`), with who set it and when; `None` when it was never set.
+    async fn switch(&self, name: &str) -> Result<Option<String>, Error>;
+
+    /// Sets a switch and writes the audit line in the same commit.
+    async fn set_switch(&self, name: &str, value: &str, by: &str, now_ms: i64) -> Result<(), Error>;
+
+    /// Rings after every commit. Register, then look.
+    fn bell(&self) -> watch::Receiver<u64>;
+}

@@ -1,1 +1,5 @@
 //! Simulators of the vendors, over HTTP on loopback, written from the vendors' documentation. Only `demo`, `sim` and the tests start them.
+
+pub mod ledger;
+pub mod world;
+pub mod world_file;

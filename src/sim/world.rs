@@ -1,0 +1,204 @@
+//! One shared world behind all simulators: customers and their money, tickets, sent mail, counters. Every change is an
+//! [`Event`] that goes through [`Guard::apply`]; with a ledger it is on file before the answer leaves, so that a killed
+//! process finds the world as its vendors left it. The vendors' wire is not here but in `zendesk.rs`, `stripe.rs` and so on.
+//!
+//! A handler locks, looks, decides and applies while it holds the guard; never across an `.await`:
+//! ```ignore
+//! let mut world = world.lock();            // due arrivals have happened, the time is `world.now()`
+//! if world.refundable_minor("pay_1") < 500 { return refusal; }
+//! let refund = Refund { id: world.next_refund_id(), at: world.now(), made_here: true, .. };
+//! world.apply(Event::RefundCreated { refund });
+//! ```
+
+mod accessors;
+mod event;
+mod snapshot;
+mod state;
+#[cfg(test)]
+mod tests;
+pub(in crate::sim) mod text;
+mod tickets;
+
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+
+use super::ledger::{Error, Ledger, Line};
+use super::world_file::WorldFiles;
+use crate::clock::Clock;
+
+pub use event::{Event, Mail, NewComment, NewTicket, Refund, SubscriptionPatch, TicketUpdate};
+pub use state::{Arrival, State, StoredKey, SubscriptionChange, SubscriptionState, Token};
+pub use tickets::{Audit, AuditEvent, Comment, OutboxMail, SimTicket, User};
+
+/// How tickets arrive.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Arrivals {
+    /// Tickets per minute, evenly, in the order of the file, instead of their `arrives_s`.
+    pub rate: Option<f64>,
+    /// Only the first so many of the file.
+    pub tickets: Option<usize>,
+}
+
+/// The shared world. Cheap to share as `Arc<World>`.
+pub struct World {
+    inner: Mutex<Inner>,
+    clock: Clock,
+    files: Arc<WorldFiles>,
+    seed: u64,
+    resume: Timestamp,
+}
+
+struct Inner {
+    state: State,
+    ledger: Option<Ledger>,
+    /// A write to the ledger that failed; the world stops changing, for its truth would be lost.
+    broken: bool,
+}
+
+/// The locked world: read the state through it, change it with [`Guard::apply`].
+pub struct Guard<'a> {
+    inner: MutexGuard<'a, Inner>,
+    now: Timestamp,
+}
+
+impl Deref for Guard<'_> {
+    type Target = State;
+    fn deref(&self) -> &State {
+        &self.inner.state
+    }
+}
+
+impl Guard<'_> {
+    /// The world's time, read once when the world was locked.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Makes something happen now: first in the ledger, then in the state.
+    pub fn apply(&mut self, event: Event) {
+        self.apply_at(self.now, event);
+    }
+
+    fn apply_at(&mut self, at: Timestamp, event: Event) {
+        let line = Line { at, event };
+        let inner = &mut *self.inner;
+        if let Some(ledger) = inner.ledger.as_mut().filter(|_| !inner.broken)
+            && let Err(error) = ledger.append(&line)
+        {
+            inner.broken = true;
+            tracing::error!(%error, "the world's ledger is not written any more: a restart would forget what happens now");
+        }
+        inner.state.apply(line.at, &line.event);
+    }
+
+    /// Lets everything happen that is due.
+    fn tick(&mut self) {
+        while let Some((at, event)) = self.inner.state.next_due().filter(|(at, _)| *at <= self.now) {
+            self.apply_at(at, event);
+        }
+    }
+}
+
+impl World {
+    /// A world on this clock. With a ledger, what is in it happened already.
+    ///
+    /// # Errors
+    /// The ledger cannot be read or written, or belongs to another world.
+    pub fn open(
+        files: WorldFiles,
+        clock: Clock,
+        seed: u64,
+        arrivals: Arrivals,
+        ledger: Option<&Path>,
+    ) -> Result<Self, Error> {
+        let files = Arc::new(files);
+        let (ledger, lines) = match ledger {
+            Some(path) => {
+                let (ledger, lines) = Ledger::open(path)?;
+                (Some(ledger), lines)
+            }
+            None => (None, Vec::new()),
+        };
+        if let Some(Line { event: Event::Started { world, .. }, .. }) = lines.first()
+            && *world != files.name
+        {
+            let path = ledger.as_ref().map(Ledger::path).unwrap_or_default();
+            return Err(Error::OtherWorld { path, found: world.clone(), wanted: files.name.clone() });
+        }
+        let started = lines.first().map(|line| line.at);
+        let resume = lines.iter().map(|line| line.at).max().unwrap_or(files.now);
+        let mut state = State::new(files.clone(), started.unwrap_or_else(|| clock.now()), arrivals);
+        for line in &lines {
+            state.apply(line.at, &line.event);
+        }
+        let inner = Inner { state, ledger, broken: false };
+        let world = Self { inner: Mutex::new(inner), clock, files, seed, resume };
+        if started.is_none() {
+            let event = Event::Started { world: world.files.name.clone(), seed };
+            world.lock_without_tick().apply(event);
+        }
+        Ok(world)
+    }
+
+    /// The time at which a world with this ledger goes on: the last that it knew, or the start in the files. Read it before
+    /// making the clock: `Clock::starting_at(World::resume_time_of(…)?)`.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn resume_time_of(files: &WorldFiles, ledger: Option<&Path>) -> Result<Timestamp, Error> {
+        let Some(path) = ledger.filter(|path| path.exists()) else { return Ok(files.now) };
+        let (_, lines) = Ledger::open(path)?;
+        Ok(lines.iter().map(|line| line.at).max().unwrap_or(files.now))
+    }
+
+    /// The last time in the ledger when this world was opened, or the start in the files.
+    pub fn resume_time(&self) -> Timestamp {
+        self.resume
+    }
+
+    /// Locks the world, after everything that is due has happened. Hold it for a moment only, never across an `.await`.
+    pub fn lock(&self) -> Guard<'_> {
+        let mut guard = self.lock_without_tick();
+        guard.tick();
+        guard
+    }
+
+    fn lock_without_tick(&self) -> Guard<'_> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        Guard { inner, now }
+    }
+
+    /// Lets everything happen that is due: arrivals, and what follows on them.
+    pub fn tick(&self) {
+        drop(self.lock());
+    }
+
+    /// When the next arrival or happening is due, so that a demo can move its clock; `None` when nothing more will come by
+    /// itself (happenings that wait for an answer or an escalation come only after it).
+    pub fn next_event_at(&self) -> Option<Timestamp> {
+        self.lock().next_due().map(|(at, _)| at)
+    }
+
+    /// What the world was made from.
+    pub fn files(&self) -> &Arc<WorldFiles> {
+        &self.files
+    }
+    /// The world's clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+    /// The seed.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Counts one request of a route.
+    pub fn count(&self, vendor: &str, route: &str) {
+        let add = [("requests".to_owned(), 1)].into();
+        self.lock().apply(Event::Counted { vendor: vendor.to_owned(), route: route.to_owned(), add });
+    }
+}

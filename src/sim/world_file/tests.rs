@@ -1,0 +1,1 @@
+//! Every mistake is found, with its place and a hint.

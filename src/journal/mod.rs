@@ -3,6 +3,9 @@
 //! A store only compares and stores; what a run does is decided in `run/`. An answer of `Ok` means on disk. Every write says
 //! what it saw (`expected_len`); a wake-up (`bell`) is a hint and carries no data.
 
+pub mod accounts;
+pub mod views;
+
 use std::time::Duration;
 
 use async_trait::async_trait;

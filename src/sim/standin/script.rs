@@ -1,0 +1,291 @@
+//! Follows a ticket's script: which run, which turn, and `{{tool.path}}` filled in from earlier results.
+//!
+//! Which run it is: the customer's newest message is compared with the ticket's first message and with every later one of the
+//! world; the likeliest wins. A run whose message has no script is left to the heuristics.
+//! Which turn it is: the answers so far that were made from the script, in order; an answer that a fault had spoilt does not count.
+//! When the script has ended, or an effect was refused that the rest of the script relies on, the heuristics go on.
+
+use serde_json::Value;
+
+use super::conversation::{Conversation, Used};
+use super::text::{similarity, words};
+use super::{Call, Reply, Source, TicketScript, Turn};
+
+/// The scripted answer, if the script has one here.
+pub fn turn(ticket: &TicketScript, conversation: &Conversation) -> Option<Reply> {
+    let turns = turns_of_run(ticket, conversation)?;
+    let mut next = 0;
+    for answer in &conversation.turns {
+        if turns.get(next).is_some_and(|turn| was_made_from(turn, &answer.calls)) {
+            next += 1;
+        }
+    }
+    let turn = turns.get(next)?;
+    let rest = &turns[next..];
+    if conversation.turns.iter().flat_map(|t| &t.results).any(|used| used.error && relies_on(rest, &used.tool)) {
+        return None;
+    }
+    let mut reply = Reply::new(Source::Script);
+    let filler = Filler { conversation };
+    reply.text = turn.text.as_deref().map_or(String::new(), |text| filler.text(text, &mut reply.warnings));
+    for call in &turn.tools {
+        let input = filler.value(&call.input, &mut reply.warnings);
+        reply.calls.push(Call::new(call.name.clone(), input));
+    }
+    reply.thinking = match reply.calls.first() {
+        Some(call) => format!("Scripted turn {}: next comes `{}`.", next + 1, call.name),
+        None => format!("Scripted turn {}: only words.", next + 1),
+    };
+    Some(reply)
+}
+
+fn turns_of_run<'a>(ticket: &'a TicketScript, conversation: &Conversation) -> Option<&'a [Turn]> {
+    let newest = conversation.newest_from_customer().map(|message| words(&message.text));
+    let scores = std::iter::once((&ticket.body, &ticket.script))
+        .chain(ticket.then.iter().map(|later| (&later.body, &later.script)))
+        .map(|(body, script)| (newest.as_ref().map_or(0.0, |newest| similarity(newest, &words(body))), script));
+    let mut best = (f64::MIN, &ticket.script);
+    for (score, script) in scores {
+        if score > best.0 {
+            best = (score, script);
+        }
+    }
+    best.1.as_deref()
+}
+
+/// Whether an answer was this turn: the same first tool, with at least the scripted keys.
+fn was_made_from(turn: &Turn, calls: &[(String, Value)]) -> bool {
+    let Some(first) = turn.tools.first() else { return calls.is_empty() };
+    calls.iter().any(|(name, input)| {
+        *name == first.name
+            && first.input.as_object().is_none_or(|keys| keys.keys().all(|key| input.get(key).is_some()))
+    })
+}
+
+/// Whether the rest of a script takes it that this refused effect was done.
+fn relies_on(rest: &[Turn], tool: &str) -> bool {
+    let claim = match tool {
+        "create_refund" => "refund",
+        "update_subscription" => "subscription_change",
+        "send_followup_email" => "followup_email",
+        _ => return false,
+    };
+    rest.iter().flat_map(|turn| &turn.tools).any(|call| {
+        let claims = call.input.get("actions_claimed").and_then(Value::as_array);
+        claims.is_some_and(|claims| claims.iter().any(|c| c == claim))
+            || call.input.to_string().contains(&format!("{{{{{tool}."))
+    })
+}
+
+struct Filler<'a> {
+    conversation: &'a Conversation,
+}
+
+impl Filler<'_> {
+    fn value(&self, value: &Value, warnings: &mut Vec<String>) -> Value {
+        match value {
+            Value::String(text) => match whole_template(text) {
+                Some(path) if !path.contains('|') => self.look_up(path, warnings),
+                _ => Value::String(self.text(text, warnings)),
+            },
+            Value::Array(items) => items.iter().map(|item| self.value(item, warnings)).collect(),
+            Value::Object(fields) => {
+                Value::Object(fields.iter().map(|(key, item)| (key.clone(), self.value(item, warnings))).collect())
+            }
+            other => other.clone(),
+        }
+    }
+
+    fn text(&self, text: &str, warnings: &mut Vec<String>) -> String {
+        let mut out = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("{{") {
+            out.push_str(before);
+            let Some((path, after)) = after.split_once("}}") else {
+                out.push_str("{{");
+                rest = after;
+                break;
+            };
+            out.push_str(&match self.look_up(path.trim(), warnings) {
+                Value::String(text) => text,
+                other => other.to_string(),
+            });
+            rest = after;
+        }
+        out.push_str(rest);
+        out
+    }
+
+    /// `tool.path.0.key`, with `|money` and `|date` as filters.
+    fn look_up(&self, path: &str, warnings: &mut Vec<String>) -> Value {
+        let (plain, filter) = path.split_once('|').map_or((path, ""), |(plain, filter)| (plain.trim(), filter.trim()));
+        match self.find(plain, filter) {
+            Some(value) => value,
+            None => {
+                warnings.push(format!("`{{{{{path}}}}}` finds nothing in the results so far"));
+                Value::String("?".into())
+            }
+        }
+    }
+
+    fn find(&self, path: &str, filter: &str) -> Option<Value> {
+        let path = path.replace('[', ".").replace(']', "");
+        let mut steps = path.split('.');
+        let tool = steps.next()?;
+        let good = |used: &&Used| used.tool == tool && !used.error;
+        let mut at = &self.conversation.results().rev().find(good)?.value;
+        let mut parent = at;
+        for step in steps {
+            parent = at;
+            at = match at {
+                Value::Array(items) => items.get(step.parse::<usize>().ok()?)?,
+                Value::Object(fields) => fields.get(step)?,
+                _ => return None,
+            };
+        }
+        match filter {
+            "" => Some(at.clone()),
+            "money" => {
+                let currency = parent.get("currency").and_then(Value::as_str).unwrap_or("usd").parse().ok()?;
+                Some(crate::money::Money::new(at.as_i64()?, currency).to_string().into())
+            }
+            "date" => at.as_str().map(|text| text.chars().take(10).collect::<String>().into()),
+            _ => None,
+        }
+    }
+}
+
+/// The path, when the whole text is one template.
+fn whole_template(text: &str) -> Option<&str> {
+    let inner = text.trim().strip_prefix("{{")?.strip_suffix("}}")?;
+    (!inner.contains("{{") && !inner.contains("}}")).then_some(inner.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::Later;
+    use super::*;
+
+    fn used(tool: &str, value: Value, error: bool) -> Used {
+        Used { tool: tool.into(), input: json!({}), value, error }
+    }
+
+    fn conversation(newest: &str) -> Conversation {
+        let this = json!({"this_ticket": {"messages": [{"from": "customer", "at": "", "text": newest}]}});
+        Conversation {
+            ticket: Some(1),
+            facts: vec![used("get_recent_tickets", this, false)],
+            ..Conversation::default()
+        }
+    }
+
+    #[test]
+    fn templates_are_filled_in() {
+        let mut talk = conversation("hi");
+        talk.facts.push(used("get_order_status", json!({"orders": [{"id": "o0"}]}), false));
+        talk.facts.push(used(
+            "get_order_status",
+            json!({"orders": [{"id": "o1", "n": 2, "total_minor": 74_000, "currency": "usd", "placed": "2026-11-02T08:00:00Z"}]}),
+            false,
+        ));
+        talk.facts.push(used("get_order_status", json!({"error": "not found"}), true));
+        let check = |template: Value, expected: Value, warned: usize| {
+            let mut warnings = Vec::new();
+            assert_eq!(Filler { conversation: &talk }.value(&template, &mut warnings), expected, "{template}");
+            assert_eq!(warnings.len(), warned, "{template}: {warnings:?}");
+        };
+        check(json!("{{get_order_status.orders.0.id}}"), json!("o1"), 0);
+        check(json!("{{ get_order_status.orders[0].n }}"), json!(2), 0);
+        check(
+            json!("order {{get_order_status.orders.0.id}} × {{get_order_status.orders.0.n}}"),
+            json!("order o1 × 2"),
+            0,
+        );
+        check(json!("{{get_order_status.orders.0.total_minor|money}}"), json!("$740.00"), 0);
+        check(json!("on {{get_order_status.orders.0.placed|date}}."), json!("on 2026-11-02."), 0);
+        check(json!({"a": ["{{get_order_status.orders.0.n}}", 1]}), json!({"a": [2, 1]}), 0);
+        check(json!("{{get_order_status.orders.7.id}}"), json!("?"), 1);
+        check(json!("x {{create_refund.refund.id}} y"), json!("x ? y"), 1);
+        check(json!("an open {{ brace"), json!("an open {{ brace"), 0);
+    }
+
+    fn script(names: &[&str]) -> Vec<Turn> {
+        names.iter().map(|name| Turn { text: None, tools: vec![Call::new(*name, json!({"a": 1}))] }).collect()
+    }
+
+    #[test]
+    fn the_turn_is_counted_from_answers_made_from_the_script() {
+        let ticket = TicketScript {
+            body: "first question".into(),
+            script: Some(script(&["get_order_status", "create_refund", "log_resolution"])),
+            ..TicketScript::default()
+        };
+        let check = |answers: &[&[(&str, Value)]], expected: Option<&str>| {
+            let mut talk = conversation("first question");
+            for calls in answers {
+                let calls = calls.iter().map(|(name, input)| ((*name).to_owned(), input.clone())).collect();
+                talk.turns.push(super::super::conversation::Turn { calls, ..Default::default() });
+            }
+            let got = turn(&ticket, &talk).map(|reply| reply.calls[0].name.clone());
+            assert_eq!(got.as_deref(), expected, "{answers:?}");
+        };
+        let good = json!({"a": 1});
+        check(&[], Some("get_order_status"));
+        check(&[&[("get_order_status", good.clone())]], Some("create_refund"));
+        check(&[&[]], Some("get_order_status"));
+        check(&[&[("delete_customer", json!({}))]], Some("get_order_status"));
+        check(&[&[("get_order_status", json!({"b": 1}))]], Some("get_order_status"));
+        let all: &[&[(&str, Value)]] = &[
+            &[("get_order_status", good.clone())],
+            &[("create_refund", good.clone())],
+            &[("log_resolution", good.clone())],
+        ];
+        check(all, None);
+    }
+
+    #[test]
+    fn a_later_message_has_its_own_script() {
+        let ticket = TicketScript {
+            body: "Where is my card reader?".into(),
+            script: Some(script(&["get_order_status"])),
+            route: None,
+            then: vec![
+                Later { body: "Please refund it, it never came.".into(), script: Some(script(&["create_refund"])) },
+                Later { body: "Thanks, that is all.".into(), script: None },
+            ],
+        };
+        let check = |newest: &str, expected: Option<&str>| {
+            let got = turn(&ticket, &conversation(newest)).map(|reply| reply.calls[0].name.clone());
+            assert_eq!(got.as_deref(), expected, "{newest}");
+        };
+        check("Where is my card reader?", Some("get_order_status"));
+        check("Please refund it, it never came.\n\n> Your reader is on its way", Some("create_refund"));
+        check("Thanks, that is all.", None);
+    }
+
+    #[test]
+    fn a_refused_effect_that_the_rest_relies_on_ends_the_script() {
+        let closing = |claims: Value| {
+            let mut turns = script(&["create_refund"]);
+            turns.push(Turn {
+                text: None,
+                tools: vec![Call::new("log_resolution", json!({"actions_claimed": claims}))],
+            });
+            TicketScript { body: "x".into(), script: Some(turns), ..TicketScript::default() }
+        };
+        let check = |claims: Value, error: bool, goes_on: bool| {
+            let mut talk = conversation("x");
+            talk.turns.push(super::super::conversation::Turn {
+                calls: vec![("create_refund".into(), json!({"a": 1}))],
+                results: vec![used("create_refund", json!({}), error)],
+                said_after: String::new(),
+            });
+            assert_eq!(turn(&closing(claims.clone()), &talk).is_some(), goes_on, "{claims} {error}");
+        };
+        check(json!(["refund"]), false, true);
+        check(json!(["refund"]), true, false);
+        check(json!([]), true, true);
+    }
+}

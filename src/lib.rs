@@ -15,5 +15,6 @@ pub mod run;
 pub mod journal;
 
 pub mod clients;
+pub mod web;
 
 pub mod sim;

@@ -82,7 +82,9 @@ impl IntoResponse for Error {
         let words = match &self {
             Error::Forbidden(role) => Words {
                 title: "You may not do this",
-                text: format!("This needs the role “{role}” or higher. Someone who keeps the users can give it to you."),
+                text: format!(
+                    "This needs the role “{role}” or higher. Someone who keeps the users can give it to you."
+                ),
             },
             Error::Forged(_) => Words {
                 title: "This form is too old",
@@ -101,7 +103,9 @@ pub(super) fn words_for(status: StatusCode) -> Words {
     let (title, text) = match status {
         StatusCode::NOT_FOUND => ("There is nothing here", "The address may be mistyped, or the run was erased."),
         StatusCode::METHOD_NOT_ALLOWED => ("This cannot be done here", "Go back and use the form or link on the page."),
-        StatusCode::PAYLOAD_TOO_LARGE => ("That is too much", "Nothing was changed. Shorten the text and send it again."),
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            ("That is too much", "Nothing was changed. Shorten the text and send it again.")
+        }
         StatusCode::SERVICE_UNAVAILABLE => ("Deskhand is stopping", "Nothing was changed. Try again in a minute."),
         status if status.is_client_error() => {
             ("This could not be understood", "Nothing was changed. Go back and try again.")

@@ -205,7 +205,8 @@ pub fn model(id: &str) -> String {
     };
     let mut parts = rest.split('-');
     let family = sentence(parts.next().unwrap_or(rest));
-    let version: Vec<_> = parts.take_while(|part| part.len() <= 2 && part.bytes().all(|b| b.is_ascii_digit())).collect();
+    let version: Vec<_> =
+        parts.take_while(|part| part.len() <= 2 && part.bytes().all(|b| b.is_ascii_digit())).collect();
     if version.is_empty() { family } else { format!("{family} {}", version.join(".")) }
 }
 
@@ -234,7 +235,10 @@ mod tests {
         assert_eq!(average_cents(4_320_000, 100).as_deref(), Some("4.3"));
         assert_eq!(average_cents(1, 0), None);
         assert_eq!((percent(77, 100), percent(1, 0), percent(2, 3)), ("77%".into(), "–".into(), "67%".into()));
-        assert_eq!((compact(8_600_000), compact(230_100), compact(812)), ("8.6 M".into(), "230.1 k".into(), "812".into()));
+        assert_eq!(
+            (compact(8_600_000), compact(230_100), compact(812)),
+            ("8.6 M".into(), "230.1 k".into(), "812".into())
+        );
     }
 
     #[test]

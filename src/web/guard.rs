@@ -43,7 +43,8 @@ pub(super) async fn around(request: Request, next: Next) -> Response {
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
     });
     let status = response.status();
-    let is_page = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    let is_page =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
     if (status.is_client_error() || status.is_server_error()) && !is_page && !bare {
         let words = response.extensions_mut().remove::<Words>().unwrap_or_else(|| words_for(status));
         response = error::page(status, &words, &reference);

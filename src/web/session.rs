@@ -112,8 +112,9 @@ impl FromRequest<Arc<Web>> for OpenForm {
         if !same_origin(request.headers()) {
             return Err(Error::Forged("it comes from another site"));
         }
-        let Form(pairs) =
-            Form::<Vec<(String, String)>>::from_request(request, web).await.map_err(|_| Error::Forged("it is no form"))?;
+        let Form(pairs) = Form::<Vec<(String, String)>>::from_request(request, web)
+            .await
+            .map_err(|_| Error::Forged("it is no form"))?;
         let lines = |(name, value): (String, String)| (name, value.replace("\r\n", "\n"));
         Ok(Self(Fields(pairs.into_iter().map(lines).collect())))
     }
@@ -143,12 +144,15 @@ fn csrf_for(token: &str) -> String {
 }
 
 fn cookie(headers: &HeaderMap) -> Option<String> {
-    headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|line| line.split(';')).find_map(
-        |pair| {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|line| line.split(';'))
+        .find_map(|pair| {
             let (name, value) = pair.trim().split_once('=')?;
             (name == COOKIE && !value.is_empty()).then(|| value.to_owned())
-        },
-    )
+        })
 }
 
 /// The header that gives a browser its session.

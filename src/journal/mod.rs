@@ -4,6 +4,7 @@
 //! what it saw (`expected_len`); a wake-up (`bell`) is a hint and carries no data.
 
 pub mod accounts;
+pub mod sqlite;
 pub mod views;
 
 use std::time::Duration;
@@ -52,6 +53,16 @@ pub enum Error {
     /// The file holds what this version cannot read.
     #[error("the journal holds what cannot be read: {0}")]
     Corrupt(String),
+    /// The data was written by a newer version.
+    #[error(
+        "the journal has schema {found}, this version knows {known}\nhint: use the version that wrote it, or restore a backup from before"
+    )]
+    NewerSchema {
+        /// The schema of the file.
+        found: i64,
+        /// The newest that this version knows.
+        known: i64,
+    },
     /// Another process has the file.
     #[error("another process uses `{path}`\nhint: stop it first; one data folder serves one process")]
     InUse {

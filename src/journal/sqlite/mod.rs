@@ -1,0 +1,230 @@
+//! The journal in a SQLite file: one process, one writing thread, any number of readers.
+//!
+//! Here is the store as a whole and its `Journal`; `views.rs` and `accounts.rs` are what pages need beside it, `write.rs`
+//! what the writes do, `writer.rs` how they reach the disk, `open.rs` how a data folder becomes a store.
+
+mod accounts;
+mod fault;
+mod open;
+mod reader;
+mod rows;
+#[cfg(test)]
+mod tests;
+mod views;
+mod write;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, params};
+use tokio::sync::watch;
+
+use self::fault::Fault;
+use self::reader::Readers;
+use self::write::{Batch, Prepared};
+pub use self::writer::Stats;
+use self::writer::Writer;
+use crate::ids::{RunId, TicketId};
+use crate::journal::{Admitted, Arrival, Claimed, Cursor, Error, Journal, Lease, OpenRun, TicketHistory};
+use crate::run::entry::{Body, Entry};
+use crate::run::row::{Projection, RunStatus};
+
+/// A store in a data folder. Share it behind an `Arc`: it is a [`Journal`], [`crate::journal::views::Views`] and
+/// [`crate::journal::accounts::Accounts`] in one.
+pub struct SqliteJournal {
+    // Dropped in this order: the writer closes the file last and leaves it whole.
+    readers: Arc<Readers>,
+    writer: Arc<Writer>,
+}
+
+impl SqliteJournal {
+    /// Opens a data folder, making it (0700) when it is not there; brings its schema up to date, and after a crash looks
+    /// for damage. Blocks.
+    ///
+    /// [`Error::InUse`] when another process has the folder, [`Error::NewerSchema`] when a newer version wrote it,
+    /// [`Error::Storage`] when the file cannot be used.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self, Error> {
+        let open::Opened { connection, database, wal, lock } = open::open(folder.as_ref())?;
+        let writer = Writer::start(connection, wal, lock)?;
+        Ok(Self { readers: Readers::new(database), writer: Arc::new(writer) })
+    }
+
+    /// Takes nothing more, writes what waits, and closes the file. Everything asked afterwards is [`Error::Closed`].
+    pub async fn close(&self) {
+        self.readers.close();
+        let writer = self.writer.clone();
+        if tokio::task::spawn_blocking(move || writer.close()).await.is_err() {
+            tracing::error!("the journal could not be closed in good order");
+        }
+    }
+
+    /// What was written since it was opened.
+    pub fn stats(&self) -> Stats {
+        self.writer.stats()
+    }
+
+    /// Reads the whole file and says what is damaged first, if anything is. Takes as long as reading the file takes.
+    pub async fn first_damage(&self) -> Result<Option<String>, Error> {
+        self.read(|connection| Ok(open::first_damage(connection)?)).await
+    }
+
+    async fn read<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    {
+        self.readers.read(work).await
+    }
+
+    async fn write<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    {
+        self.writer.write(work).await
+    }
+}
+
+impl Drop for SqliteJournal {
+    fn drop(&mut self) {
+        self.readers.close();
+    }
+}
+
+#[async_trait]
+impl Journal for SqliteJournal {
+    async fn admit(&self, arrivals: Vec<Arrival>, cursor: Option<Cursor>) -> Result<Vec<Admitted>, Error> {
+        let prepared: Vec<Prepared> = arrivals.into_iter().map(Prepared::new).collect();
+        self.write(move |connection| write::admit(connection, &prepared, cursor.as_ref())).await
+    }
+
+    async fn cursor(&self, lane: &str) -> Result<Option<String>, Error> {
+        let lane = lane.to_owned();
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached("SELECT position FROM cursors WHERE lane = ?1")?;
+            Ok(statement.query_row([lane], |row| row.get(0)).optional()?)
+        })
+        .await
+    }
+
+    async fn ticket_history(&self, ticket: TicketId, since_ms: i64) -> Result<TicketHistory, Error> {
+        self.read(move |connection| ticket_history(connection, ticket, since_ms)).await
+    }
+
+    async fn claim(&self, owner: &str, now_ms: i64, ttl: Duration) -> Result<Option<Claimed>, Error> {
+        let owner = owner.to_owned();
+        let until_ms = now_ms.saturating_add(i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX));
+        let claimed = self.write(move |connection| write::claim(connection, &owner, now_ms, until_ms)).await?;
+        let Some((lease, claims_without_progress)) = claimed else { return Ok(None) };
+        let entries = self.entries(&lease.run).await?;
+        Ok(Some(Claimed { lease, entries, claims_without_progress }))
+    }
+
+    async fn renew(&self, lease: &Lease, until_ms: i64) -> Result<Lease, Error> {
+        let lease = lease.clone();
+        self.write(move |connection| write::renew(connection, &lease, until_ms)).await
+    }
+
+    async fn release(&self, lease: Lease) -> Result<(), Error> {
+        self.write(move |connection| write::release(connection, &lease)).await
+    }
+
+    async fn append(
+        &self,
+        lease: &Lease,
+        expected_len: u64,
+        entries: Vec<Entry>,
+        projection: Projection,
+    ) -> Result<(), Error> {
+        let (lease, batch) = (lease.clone(), Batch::new(&entries, Box::new(projection)));
+        self.write(move |connection| write::append(connection, &lease, expected_len, &batch)).await
+    }
+
+    async fn interject(
+        &self,
+        run: &RunId,
+        expected_len: u64,
+        entries: Vec<Entry>,
+        projection: Projection,
+    ) -> Result<(), Error> {
+        let (run, batch) = (run.clone(), Batch::new(&entries, Box::new(projection)));
+        self.write(move |connection| write::interject(connection, &run, expected_len, &batch)).await
+    }
+
+    async fn entries(&self, run: &RunId) -> Result<Vec<Entry>, Error> {
+        let run = run.clone();
+        self.read(move |connection| entries(connection, &run)).await
+    }
+
+    async fn next_wake(&self) -> Result<Option<i64>, Error> {
+        self.read(|connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT min(claimable_ms) FROM runs WHERE claimable_ms IS NOT NULL")?;
+            Ok(statement.query_row([], |row| row.get(0))?)
+        })
+        .await
+    }
+
+    async fn switch(&self, name: &str) -> Result<Option<String>, Error> {
+        let name = name.to_owned();
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached("SELECT value FROM switches WHERE name = ?1")?;
+            Ok(statement.query_row([name], |row| row.get(0)).optional()?)
+        })
+        .await
+    }
+
+    async fn set_switch(&self, name: &str, value: &str, by: &str, now_ms: i64) -> Result<(), Error> {
+        let (name, value, by) = (name.to_owned(), value.to_owned(), by.to_owned());
+        self.write(move |connection| write::set_switch(connection, &name, &value, &by, now_ms)).await
+    }
+
+    fn bell(&self) -> watch::Receiver<u64> {
+        self.writer.bell()
+    }
+}
+
+fn entries(connection: &Connection, run: &RunId) -> Result<Vec<Entry>, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT seq, at_ms, body FROM entries WHERE run = (SELECT no FROM runs WHERE run = ?1) ORDER BY seq",
+    )?;
+    let mut rows = statement.query([run.as_str()])?;
+    let mut entries = Vec::new();
+    while let Some(row) = rows.next()? {
+        let seq: u64 = row.get(0)?;
+        let corrupt = |why: &dyn std::fmt::Display| Error::Corrupt(format!("entry {seq} of `{run}`: {why}"));
+        if seq != entries.len() as u64 + 1 {
+            return Err(corrupt(&"the ones before it are missing").into());
+        }
+        let text = row.get_ref(2)?.as_str().map_err(|error| corrupt(&error))?;
+        let body: Body = serde_json::from_str(text).map_err(|error| corrupt(&error))?;
+        entries.push(Entry { at_ms: row.get(1)?, body });
+    }
+    if entries.is_empty() {
+        return Err(Error::NoSuchRun(run.clone()).into());
+    }
+    Ok(entries)
+}
+
+fn ticket_history(connection: &Connection, ticket: TicketId, since_ms: i64) -> Result<TicketHistory, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT run, status, len, opened_ms >= ?2 AND outcome IS NOT 'skipped' FROM runs WHERE ticket = ?1
+         ORDER BY opened_ms, no",
+    )?;
+    let mut rows = statement.query(params![ticket.0, since_ms])?;
+    let mut history = TicketHistory::default();
+    while let Some(row) = rows.next()? {
+        let run: RunId = rows::parsed(row, 0)?;
+        let status = row.get_ref(1)?.as_str().ok().and_then(RunStatus::parse);
+        let status = status.ok_or_else(|| Error::Corrupt(format!("`{run}` stands in no known way")))?;
+        if status != RunStatus::Closed {
+            history.open = Some(OpenRun { run: run.clone(), len: row.get(2)?, status });
+        }
+        history.recent += u32::from(row.get::<_, bool>(3)?);
+        history.runs.push(run);
+    }
+    Ok(history)
+}

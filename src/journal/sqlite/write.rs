@@ -1,0 +1,235 @@
+//! What the journal's writes do, inside the writing thread. Each compares what the caller saw with what is there, then
+//! stores; nothing here decides anything about a run.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::Deserialize;
+
+use super::fault::Fault;
+use super::rows::{insert_call, insert_run, insert_tool, put_approval, settle_claimable, update_run};
+use crate::ids::RunId;
+use crate::journal::{Admitted, Arrival, Cursor, Error, Lease};
+use crate::run::entry::Entry;
+use crate::run::row::{Projection, RunStatus};
+
+/// An entry, ready to be stored.
+struct Line {
+    at_ms: i64,
+    kind: String,
+    body: String,
+}
+
+/// Entries with the rows beside them, ready to be stored: made by the caller, so that the writing thread only writes.
+pub(super) struct Batch {
+    lines: Vec<Line>,
+    projection: Box<Projection>,
+}
+
+impl Batch {
+    pub(super) fn new(entries: &[Entry], projection: Box<Projection>) -> Self {
+        Self { lines: entries.iter().map(line).collect(), projection }
+    }
+}
+
+fn line(entry: &Entry) -> Line {
+    #[derive(Deserialize)]
+    struct Kind {
+        entry: String,
+    }
+    let body = serde_json::to_string(&entry.body).expect("an entry is plain data with text for keys");
+    let Kind { entry: kind } = serde_json::from_str(&body).expect("every entry carries its kind as `entry`");
+    Line { at_ms: entry.at_ms, kind, body }
+}
+
+/// An [`Arrival`], ready to be stored.
+pub(super) enum Prepared {
+    Open(Batch),
+    Join { run: RunId, expected_len: u64, batch: Batch },
+}
+
+impl Prepared {
+    pub(super) fn new(arrival: Arrival) -> Self {
+        match arrival {
+            Arrival::Open { entries, projection } => {
+                assert!(!entries.is_empty(), "a run is opened with its first entry");
+                Prepared::Open(Batch::new(&entries, projection))
+            }
+            Arrival::Join { run, expected_len, entries, projection } => {
+                Prepared::Join { run, expected_len, batch: Batch::new(&entries, projection) }
+            }
+        }
+    }
+}
+
+/// What the comparisons look at.
+struct Head {
+    no: i64,
+    len: u64,
+    token: u64,
+}
+
+fn head(connection: &Connection, run: &RunId) -> Result<Head, Fault> {
+    let found = connection
+        .prepare_cached("SELECT no, len, lease_token FROM runs WHERE run = ?1")?
+        .query_row([run.as_str()], |row| Ok(Head { no: row.get(0)?, len: row.get(1)?, token: row.get(2)? }))
+        .optional()?;
+    found.ok_or_else(|| Error::NoSuchRun(run.clone()).into())
+}
+
+/// Opens and joins runs and moves a cursor.
+pub(super) fn admit(
+    connection: &Connection,
+    arrivals: &[Prepared],
+    cursor: Option<&Cursor>,
+) -> Result<Vec<Admitted>, Fault> {
+    let mut admitted = Vec::with_capacity(arrivals.len());
+    for arrival in arrivals {
+        admitted.push(match arrival {
+            Prepared::Open(batch) => open(connection, batch)?,
+            Prepared::Join { run, expected_len, batch } => {
+                interject(connection, run, *expected_len, batch)?;
+                Admitted::Joined
+            }
+        });
+    }
+    if let Some(cursor) = cursor {
+        connection
+            .prepare_cached(
+                "INSERT INTO cursors (lane, position) VALUES (?1, ?2)
+                 ON CONFLICT (lane) DO UPDATE SET position = excluded.position WHERE position <> excluded.position",
+            )?
+            .execute([&cursor.lane, &cursor.position])?;
+    }
+    Ok(admitted)
+}
+
+fn open(connection: &Connection, batch: &Batch) -> Result<Admitted, Fault> {
+    let row = &batch.projection.row;
+    let known = connection.prepare_cached("SELECT 1 FROM runs WHERE run = ?1")?.exists([row.run.as_str()])?;
+    if known {
+        return Ok(Admitted::Known);
+    }
+    if row.status != RunStatus::Closed {
+        let other: Option<(String, u64)> = connection
+            .prepare_cached("SELECT run, len FROM runs WHERE ticket = ?1 AND status <> 'closed'")?
+            .query_row([row.ticket.0], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        if let Some((other, found)) = other {
+            let run = other.parse().map_err(|error| Error::Corrupt(format!("{error}")))?;
+            return Err(Error::Moved { run, expected: 0, found }.into());
+        }
+    }
+    let no = insert_run(connection, row, batch.lines.len() as u64)?;
+    write_beside(connection, no, 0, batch)?;
+    Ok(Admitted::Opened)
+}
+
+/// Claims the run that has been claimable longest: its lease, and how often it was claimed without progress.
+pub(super) fn claim(
+    connection: &Connection,
+    owner: &str,
+    now_ms: i64,
+    until_ms: i64,
+) -> Result<Option<(Lease, u32)>, Fault> {
+    let found: Option<i64> = connection.prepare_cached(CLAIM_SQL)?.query_row([now_ms], |row| row.get(0)).optional()?;
+    let Some(no) = found else { return Ok(None) };
+    let claimed = connection
+        .prepare_cached(
+            "UPDATE runs SET lease_owner = ?2, lease_until_ms = ?3, lease_token = lease_token + 1,
+                 claims_without_progress = claims_without_progress + 1
+             WHERE no = ?1 RETURNING run, lease_token, claims_without_progress",
+        )?
+        .query_row(params![no, owner, until_ms], |row| {
+            Ok((Lease { run: super::rows::parsed(row, 0)?, token: row.get(1)?, until_ms }, row.get(2)?))
+        })?;
+    settle_claimable(connection, no)?;
+    Ok(Some(claimed))
+}
+
+/// Finds the run to claim; with `runs_claimable`, whatever number waits.
+pub(super) const CLAIM_SQL: &str =
+    "SELECT no FROM runs WHERE claimable_ms IS NOT NULL AND claimable_ms <= ?1 ORDER BY claimable_ms, no LIMIT 1";
+
+/// Makes a lease hold longer.
+pub(super) fn renew(connection: &Connection, lease: &Lease, until_ms: i64) -> Result<Lease, Fault> {
+    let head = head(connection, &lease.run)?;
+    let held = connection
+        .prepare_cached(
+            "UPDATE runs SET lease_until_ms = ?3 WHERE no = ?1 AND lease_token = ?2 AND lease_owner IS NOT NULL",
+        )?
+        .execute(params![head.no, lease.token, until_ms])?;
+    if held == 0 {
+        return Err(Error::StaleLease { run: lease.run.clone(), token: lease.token }.into());
+    }
+    settle_claimable(connection, head.no)?;
+    Ok(Lease { until_ms, ..lease.clone() })
+}
+
+/// Gives a lease back, unless it is stale.
+pub(super) fn release(connection: &Connection, lease: &Lease) -> Result<(), Fault> {
+    let head = head(connection, &lease.run)?;
+    let held = connection
+        .prepare_cached("UPDATE runs SET lease_owner = NULL, lease_until_ms = NULL WHERE no = ?1 AND lease_token = ?2")?
+        .execute(params![head.no, lease.token])?;
+    if held > 0 {
+        settle_claimable(connection, head.no)?;
+    }
+    Ok(())
+}
+
+/// Appends under a lease. One that ran out is good until somebody else claims the run.
+pub(super) fn append(connection: &Connection, lease: &Lease, expected_len: u64, batch: &Batch) -> Result<(), Fault> {
+    let head = head(connection, &lease.run)?;
+    if head.token != lease.token {
+        return Err(Error::StaleLease { run: lease.run.clone(), token: lease.token }.into());
+    }
+    extend(connection, &lease.run, &head, expected_len, batch)?;
+    connection
+        .prepare_cached("UPDATE runs SET claims_without_progress = 0 WHERE no = ?1 AND claims_without_progress > 0")?
+        .execute([head.no])?;
+    Ok(())
+}
+
+/// Appends without a lease.
+pub(super) fn interject(connection: &Connection, run: &RunId, expected_len: u64, batch: &Batch) -> Result<(), Fault> {
+    let head = head(connection, run)?;
+    extend(connection, run, &head, expected_len, batch)
+}
+
+fn extend(connection: &Connection, run: &RunId, head: &Head, expected: u64, batch: &Batch) -> Result<(), Fault> {
+    assert_eq!(run, &batch.projection.row.run, "the rows are those of the run");
+    if head.len != expected {
+        return Err(Error::Moved { run: run.clone(), expected, found: head.len }.into());
+    }
+    update_run(connection, head.no, &batch.projection.row, expected + batch.lines.len() as u64)?;
+    write_beside(connection, head.no, expected, batch)
+}
+
+/// The entries and the rows that only ever come along with entries.
+fn write_beside(connection: &Connection, no: i64, len: u64, batch: &Batch) -> Result<(), Fault> {
+    let mut statement =
+        connection.prepare_cached("INSERT INTO entries (run, seq, at_ms, kind, body) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    for (line, seq) in batch.lines.iter().zip(len + 1..) {
+        statement.execute(params![no, seq, line.at_ms, line.kind, line.body])?;
+    }
+    for row in &batch.projection.approvals {
+        put_approval(connection, no, row)?;
+    }
+    for row in &batch.projection.calls {
+        insert_call(connection, no, row)?;
+    }
+    for row in &batch.projection.tools {
+        insert_tool(connection, no, row)?;
+    }
+    Ok(())
+}
+
+/// Sets a switch, with its audit line.
+pub(super) fn set_switch(connection: &Connection, name: &str, value: &str, by: &str, now_ms: i64) -> Result<(), Fault> {
+    connection
+        .prepare_cached(
+            "INSERT INTO switches (name, value, set_by, at_ms) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value, set_by = excluded.set_by, at_ms = excluded.at_ms",
+        )?
+        .execute(params![name, value, by, now_ms])?;
+    super::accounts::audit(connection, by, "switch_set", name, value, now_ms)
+}

@@ -3,6 +3,7 @@
 pub mod account;
 pub mod article;
 pub mod clock;
+pub mod failure;
 pub mod ids;
 pub mod intent;
 pub mod money;

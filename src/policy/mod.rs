@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::money::Currency;
 
 pub mod facts;
+pub mod rules;
 
 /// The version of the rules as they are written here; goes up with every change of their meaning and stands in each
 /// judgement.
@@ -52,6 +53,8 @@ pub enum RuleId {
     ModelFailed,
     /// An effect's outcome could not be found out.
     EffectUnknown,
+    /// A vendor could not be read.
+    VendorFailed,
     /// The model handed over by itself.
     ModelChoice,
     /// A person took the ticket.
@@ -80,6 +83,7 @@ impl RuleId {
             RuleId::Limits => "limits",
             RuleId::ModelFailed => "model_failed",
             RuleId::EffectUnknown => "effect_unknown",
+            RuleId::VendorFailed => "vendor_failed",
             RuleId::ModelChoice => "model_choice",
             RuleId::TakenOver => "taken_over",
             RuleId::Quiet => "quiet",
@@ -105,6 +109,7 @@ impl RuleId {
             RuleId::Limits => "Limit of the run reached",
             RuleId::ModelFailed => "Model gave no usable answer",
             RuleId::EffectUnknown => "Outcome unknown",
+            RuleId::VendorFailed => "A system could not be read",
             RuleId::ModelChoice => "Handed over by the agent",
             RuleId::TakenOver => "Taken over by a person",
             RuleId::Quiet => "Nothing to answer",

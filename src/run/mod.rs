@@ -2,5 +2,11 @@
 //! clock, no async.
 
 pub mod cost;
+pub mod decide;
+pub mod draft;
 pub mod entry;
+pub mod handover;
+pub mod next;
+pub mod retry;
 pub mod row;
+pub mod state;

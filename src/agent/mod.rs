@@ -1,0 +1,8 @@
+//! Moves runs: claim → fold → next → perform → append, until nothing is left to do. What happens next is decided in `run/`;
+//! here it is done and written down.
+
+pub mod conversation;
+pub mod facts;
+pub mod perform;
+pub mod prompts;
+pub mod worker;

@@ -1,0 +1,245 @@
+//! Does one step under its key. Knows vendors and models, knows nothing of the journal.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::Semaphore;
+
+use crate::account::AccountRead;
+use crate::agent::conversation::{self, Asking, Request, Shop};
+use crate::agent::facts;
+use crate::agent::prompts::Prompts;
+use crate::clients::{self, claude::Claude};
+use crate::clock::Clock;
+use crate::failure::{Failure, FailureClass};
+use crate::ids::{IdempotencyKey, StepNo};
+use crate::intent::{Intent, ToolKind};
+use crate::policy::RuleId;
+use crate::run::cost::PriceTable;
+use crate::run::entry::{ModelCall, StepResult, Work};
+use crate::run::handover;
+use crate::run::next::{Limits, is_allowed_by};
+use crate::run::state::{RULE_CALL, RunState};
+use crate::tools::{self, Context, Performed, Tools};
+
+/// Everything that a step is done with; built once, shared by all workers.
+pub struct Performer {
+    /// The nine tools with their clients.
+    pub tools: Tools,
+    /// The model.
+    pub claude: Claude,
+    /// What the models read first.
+    pub prompts: Prompts,
+    /// What tokens cost.
+    pub prices: PriceTable,
+    /// How the router is asked.
+    pub ask_router: Asking,
+    /// How the model for simple tickets is asked.
+    pub ask_simple: Asking,
+    /// How the model for complex tickets is asked.
+    pub ask_complex: Asking,
+    /// The model for complex tickets, by id.
+    pub complex_model: String,
+    /// The shop, as the model is told of it.
+    pub shop: Shop,
+    /// How many model calls may be in flight at once, over all runs.
+    pub model_calls: Semaphore,
+    /// Limits of one run.
+    pub limits: Limits,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// One try of a step.
+#[derive(Debug)]
+pub struct Try<'a> {
+    /// Which step.
+    pub step: StepNo,
+    /// What it does.
+    pub work: &'a Work,
+    /// It was started before: an effect may have happened.
+    pub again: bool,
+    /// When it was first started.
+    pub started_at: Timestamp,
+    /// How often it was put off already.
+    pub attempts: u32,
+}
+
+/// What came of a try.
+#[derive(Debug)]
+pub enum Tried {
+    /// The step has ended.
+    Finished(StepResult),
+    /// It is to be tried again under the same key.
+    Later {
+        /// Why.
+        failure: Failure,
+        /// How long the vendor asks to wait.
+        after: Option<Duration>,
+    },
+}
+
+impl Performer {
+    /// Tries a step once.
+    pub async fn perform(&self, state: &RunState, this: &Try<'_>) -> Tried {
+        match this.work {
+            Work::ReadFacts => match facts::read(&self.tools, &state.ticket).await {
+                Ok(account) => Tried::Finished(StepResult::Facts { account: Box::new(account) }),
+                Err(error) => self.failed(this, &error),
+            },
+            Work::Route { model } => self.route(state, this, model).await,
+            Work::Model { model } => self.turn(state, this, model).await,
+            Work::Tool { intent, .. } => self.tool(state, this, intent).await,
+            Work::Mail { scheduled } => self.scheduled_mail(state, this, *scheduled).await,
+        }
+    }
+
+    async fn route(&self, state: &RunState, this: &Try<'_>, model: &str) -> Tried {
+        let request = conversation::route_request(state, model, &self.ask_router, &self.prompts);
+        match self.ask(this, model, &request).await {
+            Err(tried) => *tried,
+            Ok(answer) => match conversation::read_route(&answer.content, &answer.stop_reason) {
+                Ok(route) => Tried::Finished(StepResult::Routed { route, call: answer.call }),
+                Err(message) => {
+                    let failure = Failure { class: FailureClass::Refused, vendor: "claude".to_owned(), message };
+                    Tried::Finished(StepResult::Failed { failure, call: Some(answer.call) })
+                }
+            },
+        }
+    }
+
+    async fn turn(&self, state: &RunState, this: &Try<'_>, model: &str) -> Tried {
+        let asking = if model == self.complex_model { &self.ask_complex } else { &self.ask_simple };
+        let request = conversation::turn_request(state, model, asking, &self.prompts, &self.shop);
+        match self.ask(this, model, &request).await {
+            Err(tried) => *tried,
+            Ok(Asked { content, stop_reason, call }) => {
+                Tried::Finished(StepResult::Model { content, stop_reason, call })
+            }
+        }
+    }
+
+    async fn ask(&self, this: &Try<'_>, model: &str, request: &Request) -> Result<Asked, Box<Tried>> {
+        let _permit = self.model_calls.acquire().await.expect("the semaphore is never closed");
+        match self.claude.send(&request.body).await {
+            Ok(answer) => Ok(Asked {
+                content: answer.content,
+                stop_reason: answer.stop_reason,
+                call: ModelCall {
+                    cost: self.prices.cost(model, &answer.usage),
+                    model: model.to_owned(),
+                    request_id: answer.request_id,
+                    usage: answer.usage,
+                    first_byte_ms: answer.first_byte_ms,
+                    request_digest: request.digest.clone(),
+                },
+            }),
+            Err(failed) => Err(Box::new(self.failed(this, &failed.error))),
+        }
+    }
+
+    async fn tool(&self, state: &RunState, this: &Try<'_>, intent: &Intent) -> Tried {
+        let Work::Tool { approval, .. } = this.work else { unreachable!("called for tools only") };
+        if let Some(id) = approval
+            && !is_allowed_by(state, id, intent)
+        {
+            let message = format!("approval `{id}` does not allow this");
+            let failure = Failure { class: FailureClass::Refused, vendor: "deskhand".to_owned(), message };
+            return Tried::Finished(StepResult::Failed { failure, call: None });
+        }
+        let nobody = AccountRead::default();
+        let context = self.context(state, this, &nobody);
+        self.settle(this, self.tools.perform(&context, intent).await)
+    }
+
+    /// A mail that is due is looked at once more: it is not sent when the customer wrote since, or a person has the ticket.
+    async fn scheduled_mail(&self, state: &RunState, this: &Try<'_>, scheduled: StepNo) -> Tried {
+        let Some(due) = state.mails.iter().find(|mail| mail.step == scheduled) else {
+            let message = format!("step {scheduled} scheduled no mail");
+            let failure = Failure { class: FailureClass::Refused, vendor: "deskhand".to_owned(), message };
+            return Tried::Finished(StepResult::Failed { failure, call: None });
+        };
+        let nobody = AccountRead::default();
+        let context = self.context(state, this, &nobody);
+        self.settle(this, tools::send_followup_email::send(&self.tools, &context, &due.mail).await)
+    }
+
+    fn context<'a>(&self, state: &'a RunState, this: &Try<'_>, nobody: &'a AccountRead) -> Context<'a> {
+        let (rule, approved_by) = match this.work {
+            Work::Tool { call, intent: Intent::EscalateToHuman(escalation), .. } if call.as_str() != RULE_CALL => {
+                (handover::rule_of(escalation.reason), None)
+            }
+            Work::Tool { approval: Some(id), .. } => {
+                let by = state.approval(id).and_then(|a| a.decided.as_ref()).map(|decided| decided.by.as_str());
+                (RuleId::None, by)
+            }
+            Work::Tool { call, .. } if call.as_str() == RULE_CALL => (state.stopping_rule(), None),
+            _ => (RuleId::None, None),
+        };
+        Context {
+            run: &state.run,
+            step: this.step,
+            key: IdempotencyKey::for_step(&state.run, this.step),
+            ticket: &state.ticket,
+            account: state.account.as_ref().unwrap_or(nobody),
+            approved_by,
+            rule,
+            again: this.again,
+            started_at: this.started_at,
+            done_line: handover::effects_line(state),
+        }
+    }
+
+    fn settle(&self, this: &Try<'_>, performed: Result<Performed, clients::Error>) -> Tried {
+        Tried::Finished(match performed {
+            Ok(Performed::Answer(answer)) => StepResult::Tool {
+                output: answer.output,
+                is_error: answer.is_error,
+                effect: answer.effect,
+                reference: answer.reference,
+                stamp: answer.stamp,
+            },
+            Ok(Performed::CustomerWrote { messages, stamp }) => StepResult::CustomerWroteFirst { messages, stamp },
+            Ok(Performed::Person { agent, how }) => StepResult::PersonFirst { agent, how },
+            Err(error) => return self.failed(this, &error),
+        })
+    }
+
+    fn failed(&self, this: &Try<'_>, error: &clients::Error) -> Tried {
+        let failure = error.failure();
+        let tries_max = match this.work {
+            Work::Route { .. } | Work::Model { .. } => self.limits.model_retries_max,
+            _ => self.limits.retries_max,
+        };
+        let is_mail = failure.vendor == "email";
+        let worth_another_try = match failure.class {
+            FailureClass::Refused => false,
+            FailureClass::Retry => true,
+            // A mail has no key: it is never sent twice. Other effects are looked for, then repeated under theirs.
+            FailureClass::Unknown => !is_mail,
+        };
+        if worth_another_try && this.attempts < tries_max {
+            let after = error.retry_after().or_else(|| lost_write_pause(this.work, failure.class));
+            return Tried::Later { failure, after };
+        }
+        Tried::Finished(StepResult::Failed { failure, call: None })
+    }
+}
+
+/// After a lost answer to a write of a ticket the first request may still be running; it is looked for only after a while.
+///
+/// Source: reference of the helpdesk's API, "exactly-once public reply": the client's timeout at least.
+fn lost_write_pause(work: &Work, class: FailureClass) -> Option<Duration> {
+    match work {
+        Work::Tool { intent, .. } if class == FailureClass::Unknown && intent.tool().kind() == ToolKind::Ends => {
+            Some(Duration::from_secs(5))
+        }
+        _ => None,
+    }
+}
+
+struct Asked {
+    content: String,
+    stop_reason: String,
+    call: ModelCall,
+}

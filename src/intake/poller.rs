@@ -1,0 +1,259 @@
+//! New tickets → runs, the cursor moved in the same commit.
+//!
+//! Two lanes into one queue, both idempotent on (ticket, newest requester comment): the ticket list, polled every few seconds,
+//! is fast and may miss; the incremental export lags by a minute and never loses.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use tracing::{debug, info, warn};
+
+use crate::clients::zendesk::{IncrementalFrom, TicketHead, Zendesk, own_words};
+use crate::clients::{self};
+use crate::clock::Clock;
+use crate::ids::{RunId, TicketId, UserId};
+use crate::journal::{self, Arrival, Cursor, Journal, TicketHistory};
+use crate::policy::signals;
+use crate::run::draft::Draft;
+use crate::run::entry::{Body, Entry, Outcome};
+use crate::run::state::{Broken, RunState};
+use crate::ticket::{Author, Ticket, TicketStatus};
+
+/// The lane whose cursor is kept.
+const INCREMENTAL: &str = "incremental";
+/// The list is read back this far behind what was seen, in seconds: its stamps have a resolution of one second and two
+/// readers' clocks differ.
+const LIST_OVERLAP_S: i64 = 10;
+/// How many pages of the list are read in one turn at most.
+const LIST_PAGES_MAX: u32 = 10;
+/// The incremental export refuses a start that is younger than a minute.
+///
+/// Source: <https://developer.zendesk.com/api-reference/ticketing/ticket-management/incremental_exports/>, 2026-11.
+const INCREMENTAL_START_MIN_S: i64 = 120;
+/// How many tickets' stamps are remembered, to spare reading a ticket that did not change.
+const SEEN_MAX: usize = 10_000;
+
+/// How intake is set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Who we are at the helpdesk.
+    pub me: UserId,
+    /// How many runs a ticket may have in a day; more than that is a loop or a fight.
+    pub runs_per_ticket_per_day_max: u32,
+    /// Channels in which an answer reaches the customer.
+    pub channels: Vec<String>,
+    /// How far back tickets are picked up at the very first start.
+    pub first_start_at: Timestamp,
+    /// Hash of the prompts, kept with each run.
+    pub prompts: String,
+}
+
+/// Looks for tickets that changed.
+pub struct Poller {
+    journal: Arc<dyn Journal>,
+    zendesk: Zendesk,
+    clock: Clock,
+    settings: Settings,
+    /// The newest stamp that the list lane has seen.
+    watermark: Timestamp,
+    /// Stamps of tickets as last looked at.
+    seen: BTreeMap<TicketId, Timestamp>,
+}
+
+/// Why a turn of intake did not come to an end; the cursor has not moved past what is on disk.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The helpdesk.
+    #[error(transparent)]
+    Zendesk(#[from] clients::Error),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] journal::Error),
+    /// A run's entries.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+}
+
+impl Poller {
+    /// A poller that starts from the journal's cursor.
+    pub fn new(journal: Arc<dyn Journal>, zendesk: Zendesk, clock: Clock, settings: Settings) -> Self {
+        let watermark = settings.first_start_at;
+        Self { journal, zendesk, clock, settings, watermark, seen: BTreeMap::new() }
+    }
+
+    /// One turn of the list lane: what changed since the last one. Returns how many runs were opened or joined.
+    pub async fn tick_list(&mut self) -> Result<usize, Error> {
+        let since = self.watermark - SignedDuration::from_secs(LIST_OVERLAP_S);
+        let mut changed = Vec::new();
+        let mut after: Option<String> = None;
+        for _ in 0..LIST_PAGES_MAX {
+            let page = self.zendesk.list_newest(after.as_deref()).await?;
+            let reached_known = page.heads.iter().any(|head| head.updated_at < since);
+            changed.extend(page.heads.into_iter().filter(|head| head.updated_at >= since));
+            after = page.next;
+            if reached_known || after.is_none() {
+                break;
+            }
+        }
+        changed.reverse(); // Oldest first: who has waited longest is served first.
+        let newest = changed.iter().map(|head| head.updated_at).max();
+        let arrived = self.take_in(changed, None).await?;
+        self.watermark = newest.map_or(self.watermark, |newest| newest.max(self.watermark));
+        Ok(arrived)
+    }
+
+    /// One turn of the incremental lane: to the end of the stream, page by page, each page's runs and cursor in one commit.
+    pub async fn tick_incremental(&mut self) -> Result<usize, Error> {
+        let mut arrived = 0;
+        loop {
+            let from = match self.journal.cursor(INCREMENTAL).await? {
+                Some(cursor) => IncrementalFrom::Cursor(cursor),
+                None => {
+                    let latest = self.clock.now() - SignedDuration::from_secs(INCREMENTAL_START_MIN_S);
+                    IncrementalFrom::Start(self.settings.first_start_at.min(latest))
+                }
+            };
+            let page = self.zendesk.incremental(&from).await?;
+            let cursor = page.cursor.map(|position| Cursor { lane: INCREMENTAL.to_owned(), position });
+            let stuck = match (&from, &cursor) {
+                (IncrementalFrom::Cursor(before), Some(now)) => *before == now.position,
+                (_, None) => true,
+                (IncrementalFrom::Start(_), Some(_)) => false,
+            };
+            arrived += self.take_in(page.heads, cursor.filter(|_| !stuck)).await?;
+            if page.end_of_stream || stuck {
+                return Ok(arrived);
+            }
+        }
+    }
+
+    async fn take_in(&mut self, heads: Vec<TicketHead>, cursor: Option<Cursor>) -> Result<usize, Error> {
+        let mut newest_by_ticket: BTreeMap<TicketId, TicketHead> = BTreeMap::new();
+        let mut order = Vec::new();
+        for head in heads {
+            if self.seen.get(&head.id).is_some_and(|seen| *seen == head.updated_at) {
+                continue;
+            }
+            order.retain(|id| *id != head.id);
+            order.push(head.id);
+            newest_by_ticket.insert(head.id, head);
+        }
+        let mut arrivals = Vec::new();
+        let mut stamps = Vec::new();
+        for id in order {
+            let Some(head) = newest_by_ticket.remove(&id) else { continue };
+            stamps.push((id, head.updated_at));
+            if let Some(arrival) = self.look_at(head).await? {
+                arrivals.push(arrival);
+            }
+        }
+        let count = arrivals.len();
+        if count > 0 || cursor.is_some() {
+            match self.journal.admit(arrivals.clone(), cursor.clone()).await {
+                Ok(_) => {}
+                Err(journal::Error::Moved { run, .. }) => {
+                    // A run moved while its ticket was read. Nothing was written; the next turn looks again.
+                    debug!(run.id = %run, "a run moved while its ticket was read; looking again next time");
+                    return Ok(0);
+                }
+                Err(failed) => return Err(failed.into()),
+            }
+        }
+        if self.seen.len() + stamps.len() > SEEN_MAX {
+            self.seen.clear();
+        }
+        self.seen.extend(stamps);
+        Ok(count)
+    }
+
+    /// What a changed ticket means: a new run, news for an open one, or nothing.
+    async fn look_at(&self, head: TicketHead) -> Result<Option<Arrival>, Error> {
+        if head.status == TicketStatus::Deleted {
+            return Ok(None);
+        }
+        let now = self.clock.now();
+        let day_ago_ms = (now - SignedDuration::from_hours(24)).as_millisecond();
+        let history = self.journal.ticket_history(head.id, day_ago_ms).await?;
+        let messages = match self.zendesk.messages(head.id, head.requester.id, self.settings.me).await {
+            Ok(messages) => messages,
+            Err(clients::Error::Refused { status: Some(404), .. }) => return Ok(None), // Deleted meanwhile.
+            Err(failed) => return Err(failed.into()),
+        };
+        let ticket = head.into_ticket(messages);
+        let Some(request) = ticket.newest_request() else {
+            return Ok(None); // Opened by a colleague; nobody asked us anything.
+        };
+        let run = RunId::for_trigger(ticket.id, request.id);
+        if history.runs.contains(&run) {
+            return Ok(None);
+        }
+        if let Some(open) = &history.open {
+            let entries = self.journal.entries(&open.run).await?;
+            return Ok(join(&entries, &ticket, now)?);
+        }
+        let skip = skip_reason(&ticket, &history, &self.settings);
+        let opened = Body::RunOpened {
+            run: run.clone(),
+            trigger: request.id,
+            prompts: self.settings.prompts.clone(),
+            ticket: Box::new(ticket.clone()),
+        };
+        let mut entries = vec![Entry::new(now, opened)];
+        if let Some(reason) = skip {
+            let outcome = Outcome::Skipped { reason: reason.to_owned() };
+            entries.push(Entry::new(now, Body::RunClosed { outcome }));
+            info!(run.id = %run, ticket.id = %ticket.id, "skipped: {reason}");
+        } else {
+            info!(run.id = %run, ticket.id = %ticket.id, "picked up");
+        }
+        let (_, entries, projection) = Draft::open(entries)?.take();
+        Ok(Some(Arrival::Open { entries, projection: Box::new(projection) }))
+    }
+}
+
+/// News for an open run: the requester's comments that it does not know.
+fn join(entries: &[Entry], ticket: &Ticket, now: Timestamp) -> Result<Option<Arrival>, Broken> {
+    let state = RunState::fold(entries)?;
+    let known = |id| state.ticket.messages.iter().any(|message| message.id == id);
+    let fresh = ticket.messages.iter().filter(|m| m.public && m.author == Author::Requester && !known(m.id));
+    let messages: Vec<_> = fresh.cloned().collect();
+    if messages.is_empty() || state.outcome.is_some() {
+        return Ok(None);
+    }
+    let run = state.run.clone();
+    let mut draft = Draft::new(state);
+    draft.push(Entry::new(now, Body::CustomerWrote { messages, stamp: ticket.updated_at }))?;
+    let (expected_len, entries, projection) = draft.take();
+    info!(run.id = %run, "the customer wrote again; the message joins the run");
+    Ok(Some(Arrival::Join { run, expected_len, entries, projection: Box::new(projection) }))
+}
+
+/// Why a ticket is not answered, before any model is asked. Pure.
+pub fn skip_reason(ticket: &Ticket, history: &TicketHistory, settings: &Settings) -> Option<&'static str> {
+    let request = ticket.newest_request()?;
+    let later = |author| {
+        ticket.messages.iter().any(|message| message.public && message.author == author && message.id > request.id)
+    };
+    let address = ticket.requester.address.as_deref().unwrap_or_default();
+    let (own, quoted) = own_words(&request.text);
+    let own = if own.trim().is_empty() { quoted.unwrap_or_default() } else { own };
+    if ticket.status == TicketStatus::Closed {
+        Some("closed")
+    } else if ticket.assignee.is_some_and(|assignee| assignee != settings.me) || later(Author::Agent) {
+        Some("person_owns")
+    } else if later(Author::Deskhand) {
+        Some("own_write")
+    } else if signals::machine_mail(request, &ticket.subject, address).is_some() {
+        Some("machine_mail")
+    } else if signals::spam(&ticket.subject, &own).is_some() {
+        Some("spam")
+    } else if !settings.channels.is_empty() && !settings.channels.contains(&ticket.channel) {
+        Some("channel")
+    } else if history.recent >= settings.runs_per_ticket_per_day_max {
+        warn!(ticket.id = %ticket.id, "the ticket had {} runs in a day", history.recent);
+        Some("too_many_runs")
+    } else {
+        None
+    }
+}

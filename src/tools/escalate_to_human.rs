@@ -1,0 +1,66 @@
+//! `escalate_to_human`: the note among colleagues, the holding sentence to the customer, group and priority.
+//!
+//! One write of a ticket carries one comment. The sentence to the customer is that comment, together with group, priority and
+//! status; the note goes first, as a write of its own under its own mark, so that a crash between the two repeats neither.
+
+use super::ticket_write::{Write, note, write};
+use super::{Context, Error, Performed, Tools};
+use crate::clients::zendesk::Assignee;
+use crate::intent::EscalateToHuman;
+use crate::ticket::TicketStatus;
+
+/// The note's text; `{{…}}` are filled in.
+const NOTE: &str = include_str!("../../prompts/handover.md");
+
+pub(super) async fn perform(
+    tools: &Tools,
+    context: &Context<'_>,
+    escalation: &EscalateToHuman,
+) -> Result<Performed, Error> {
+    let stamp = match note(tools, context, &super::log_resolution::answer_html(&note_text(context, escalation))).await? {
+        Ok(stamp) => stamp,
+        Err(overtaken) => return Ok(overtaken),
+    };
+    let mut ticket = context.ticket.clone();
+    ticket.updated_at = stamp;
+    let context = Context {
+        ticket: &ticket,
+        key: context.key.clone(),
+        done_line: String::new(),
+        ..*context
+    };
+    let groups = &tools.settings.groups;
+    let group = groups.get(context.rule.as_str()).or_else(|| groups.get("default")).copied();
+    write(tools, &context, Write {
+        html: super::log_resolution::answer_html(&escalation.holding_message),
+        status: TicketStatus::Open,
+        assignee: Assignee::Nobody,
+        group,
+        priority: Some(escalation.priority),
+        tag: "deskhand_escalated",
+    })
+    .await
+}
+
+fn note_text(context: &Context<'_>, escalation: &EscalateToHuman) -> String {
+    let or_none = |text: &str| match text.trim() {
+        "" => "–".to_owned(),
+        text => text.to_owned(),
+    };
+    let account = match context.account.customer() {
+        Some(customer) => format!("{} ({})", customer.name, customer.id),
+        None => format!("{} accounts match", context.account.customers.len()),
+    };
+    [
+        ("{{rule}}", context.rule.title().to_owned()),
+        ("{{why}}", or_none(&escalation.found)),
+        ("{{asked}}", or_none(&escalation.asked)),
+        ("{{account}}", account),
+        ("{{found}}", or_none(&escalation.found)),
+        ("{{done}}", or_none(&escalation.done)),
+        ("{{effects}}", or_none(&context.done_line)),
+        ("{{suggested}}", or_none(&escalation.suggested_answer)),
+    ]
+    .iter()
+    .fold(NOTE.to_owned(), |text, (name, value)| text.replace(name, value))
+}

@@ -1,0 +1,40 @@
+//! `search_knowledge_base`: the best passages of the public help center, with article id and date. Drafts and internal
+//! articles are not in the index at all.
+
+use serde_json::{Value, json};
+
+use super::{Context, Error, Performed, Tools};
+use crate::intent::SearchKnowledgeBase;
+
+/// How many passages the model reads at most.
+const PASSAGES_MAX: usize = 4;
+
+pub(super) async fn perform(
+    tools: &Tools,
+    _context: &Context<'_>,
+    asked: &SearchKnowledgeBase,
+) -> Result<Performed, Error> {
+    let found = tools.knowledge.search(&asked.query, PASSAGES_MAX).await.map_err(|e| Error::Retry {
+        vendor: "knowledge",
+        after: None,
+        reason: e.to_string(),
+    })?;
+    let passages: Vec<Value> = found
+        .iter()
+        .map(|passage| {
+            json!({
+                "article": passage.article,
+                "title": passage.title,
+                "heading": passage.heading,
+                "text": passage.text,
+                "url": passage.url,
+                "updated": passage.updated.strftime("%Y-%m-%d").to_string(),
+            })
+        })
+        .collect();
+    let mut output = json!({ "passages": passages });
+    if passages.is_empty() {
+        output["hint"] = json!("no article fits. Try once with other words; if nothing is found, do not answer from memory: escalate with reason no_grounding");
+    }
+    Ok(Performed::answer(output))
+}

@@ -1,0 +1,69 @@
+//! `update_subscription`: plan, seats, pause, resume or billing date of a subscription of the run's customer. Cancelling and
+//! having less are no changes that this tool makes: the policy sends them to a person before it is called.
+
+use serde_json::{Map, Value, json};
+
+use super::get_customer::subscription_output;
+use super::ticket_write::guard;
+use super::{Answer, Context, Error, Performed, Tools};
+use crate::account::Subscription;
+use crate::intent::UpdateSubscription;
+use crate::policy::facts::ConfirmedEffect;
+
+pub(super) async fn perform(
+    tools: &Tools,
+    context: &Context<'_>,
+    change: &UpdateSubscription,
+) -> Result<Performed, Error> {
+    let Some(billing) = &tools.billing else {
+        return Ok(Performed::refusal("subscriptions cannot be changed here", "escalate with reason out_of_scope"));
+    };
+    let Some(known) = context.account.subscription(&change.subscription) else {
+        return Ok(Performed::refusal("not found", "use a subscription id from get_customer"));
+    };
+    if context.again
+        && let Some(done) = billing.operation(&context.key).await?
+    {
+        return Ok(confirmed(change, &done));
+    }
+    if let Some(overtaken) = guard(tools, context).await? {
+        return Ok(overtaken);
+    }
+    match billing.act(&context.key, &change.subscription, known.version.as_deref(), change).await {
+        Ok(done) => Ok(confirmed(change, &done)),
+        Err(error) if error.code() == Some("version_conflict") => Ok(Performed::refusal(
+            "the subscription changed since it was read",
+            "do not claim the change; escalate with what the customer asked for",
+        )),
+        Err(error) => Err(error),
+    }
+}
+
+fn confirmed(change: &UpdateSubscription, done: &Subscription) -> Performed {
+    Performed::Answer(Answer {
+        output: json!({ "subscription": subscription_output(done) }),
+        is_error: false,
+        effect: Some(ConfirmedEffect::SubscriptionChange {
+            subscription: change.subscription.clone(),
+            change: what_changed(change),
+        }),
+        reference: Some(done.id.to_string()),
+        stamp: None,
+    })
+}
+
+/// The change as `name: value`, without the reason for it.
+pub fn what_changed(change: &UpdateSubscription) -> Value {
+    let mut changed = Map::new();
+    let mut put = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            changed.insert(name.to_owned(), value);
+        }
+    };
+    put("plan", change.plan.as_ref().map(|plan| json!(plan)));
+    put("quantity", change.quantity.map(|quantity| json!(quantity)));
+    put("paused", change.paused.map(|paused| json!(paused)));
+    put("resumes_on", change.resumes_on.map(|day| json!(day)));
+    put("billing_date", change.billing_date.map(|day| json!(day)));
+    Value::Object(changed)
+}

@@ -135,6 +135,7 @@ fn rule_and_reason(state: &RunState, status: RunStatus) -> (Option<RuleId>, Opti
         Some(Outcome::Skipped { reason }) => (Some(RuleId::Quiet), Some(reason.clone())),
         Some(Outcome::Failed { message }) => (stop(state).map(|judgement| judgement.rule), Some(message.clone())),
         Some(Outcome::TakenOver) => (Some(RuleId::TakenOver), None),
+        Some(Outcome::Shadowed { would }) => (None, Some(format!("would have called {}", would.tool()))),
         Some(Outcome::Resolved | Outcome::WaitingCustomer) => (None, None),
         None => match status {
             RunStatus::WaitingApproval | RunStatus::WaitingTime => {

@@ -309,6 +309,11 @@ pub enum Outcome {
     },
     /// A person took it.
     TakenOver,
+    /// In shadow mode: not done, only noted.
+    Shadowed {
+        /// What would have been done first.
+        would: Intent,
+    },
     /// Parked; a person must look.
     Failed {
         /// Why.
@@ -325,6 +330,7 @@ impl Outcome {
             Outcome::Escalated { .. } => "escalated",
             Outcome::Skipped { .. } => "skipped",
             Outcome::TakenOver => "taken_over",
+            Outcome::Shadowed { .. } => "shadowed",
             Outcome::Failed { .. } => "failed",
         }
     }

@@ -76,9 +76,21 @@ const TROUBLES_BEFORE_MOVING_UP: u32 = 3;
 /// After how many turns it does.
 const TURNS_BEFORE_MOVING_UP: usize = 8;
 
+/// Whether effects happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Nothing leaves: a run ends where its first effect would have been.
+    Shadow,
+    /// Effects happen, as the rules allow.
+    Auto,
+}
+
 /// Everything that a run's next move depends on besides the run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
+    /// Whether effects happen.
+    pub mode: Mode,
     /// What the policy compares with.
     pub policy: Policy,
     /// Limits of one run.
@@ -109,6 +121,25 @@ pub enum Next {
 
 /// Decides what a run does now.
 pub fn next(state: &RunState, rules: &Rules, now: Timestamp) -> Next {
+    match decide(state, rules, now) {
+        Next::Start(works) if rules.mode == Mode::Shadow => in_shadow(works),
+        next => next,
+    }
+}
+
+/// In shadow mode an effect is not started: the run ends with what would have been done.
+fn in_shadow(works: Vec<Work>) -> Next {
+    let effect = works.iter().find_map(|work| match work {
+        Work::Tool { intent, .. } if intent.tool().kind() != ToolKind::Read => Some(intent.clone()),
+        _ => None,
+    });
+    match effect {
+        Some(would) => Next::Record(vec![Body::RunClosed { outcome: Outcome::Shadowed { would } }]),
+        None => Next::Start(works),
+    }
+}
+
+fn decide(state: &RunState, rules: &Rules, now: Timestamp) -> Next {
     let now_ms = now.as_millisecond();
     if !state.open.is_empty() {
         return resume(state, now_ms); // A crash, or a vendor's outage, came between start and finish.

@@ -192,10 +192,6 @@ impl IdempotencyKey {
         let rest = run.as_str().trim_start_matches("run_");
         Self(format!("eff_{rest}_{step}"))
     }
-    /// The key of one of several writes that one step makes.
-    pub fn part_of(whole: &IdempotencyKey, part: &str) -> Self {
-        Self(format!("{whole}_{part}"))
-    }
     /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.0

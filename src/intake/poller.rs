@@ -91,7 +91,7 @@ impl Poller {
             let page = self.zendesk.list_newest(after.as_deref()).await?;
             let reached_known = page.heads.iter().any(|head| head.updated_at < since);
             changed.extend(page.heads.into_iter().filter(|head| head.updated_at >= since));
-            after = page.next;
+            after = page.after;
             if reached_known || after.is_none() {
                 break;
             }

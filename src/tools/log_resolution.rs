@@ -20,7 +20,7 @@ pub(super) async fn perform(
     write(tools, context, Write {
         html: answer_html(&resolution.answer),
         status,
-        assignee: Assignee::Set(tools.me),
+        assignee: Assignee::To(tools.me),
         group: None,
         priority: None,
         tag: "deskhand_answered",

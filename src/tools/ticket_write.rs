@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::{Answer, Context, Error, Performed, Tools};
-use crate::clients::zendesk::{Assignee, TicketHead, TicketUpdate};
-use crate::ids::{CommentId, GroupId, IdempotencyKey, UserId};
+use crate::clients::zendesk::{Assignee, TicketHead, TicketUpdate, UPDATE_CONFLICT, Updated};
+use crate::ids::{CommentId, GroupId, UserId};
 use crate::intent::Priority;
 use crate::ticket::{Author, Message, Ticket, TicketStatus};
 
@@ -106,6 +106,7 @@ pub(super) async fn write(tools: &Tools, context: &Context<'_>, write: Write) ->
     }
     let update = TicketUpdate {
         ticket: context.ticket.id,
+        requester: context.ticket.requester.id,
         comment: Some((write.html, true)),
         status: Some(write.status),
         assignee: write.assignee,
@@ -113,6 +114,7 @@ pub(super) async fn write(tools: &Tools, context: &Context<'_>, write: Write) ->
         priority: write.priority,
         tags: Some(tags),
         marker: context.key.clone(),
+        part: None,
         stamp: context.ticket.updated_at,
     };
     match put(tools, context, update).await? {
@@ -134,13 +136,15 @@ pub(super) async fn note(
 ) -> Result<Result<Timestamp, Performed>, Error> {
     let update = TicketUpdate {
         ticket: context.ticket.id,
+        requester: context.ticket.requester.id,
         comment: Some((html.to_owned(), false)),
         status: None,
         assignee: Assignee::Keep,
         group: None,
         priority: None,
         tags: None,
-        marker: IdempotencyKey::part_of(&context.key, "note"),
+        marker: context.key.clone(),
+        part: Some("note"),
         stamp: context.ticket.updated_at,
     };
     Ok(put(tools, context, update).await?.map(|(stamp, _)| stamp))
@@ -153,21 +157,22 @@ async fn put(
     context: &Context<'_>,
     mut update: TicketUpdate,
 ) -> Result<Result<(Timestamp, String), Performed>, Error> {
+    let written = |done: Updated| (done.stamp, done.audit.map_or_else(String::new, |audit| format!("audit {audit}")));
     if context.again
-        && let Some(done) = tools.zendesk.find_marker(update.ticket, &update.marker).await?
+        && let Some(done) = tools.zendesk.find_marker_part(update.ticket, &update.marker, update.part).await?
     {
-        return Ok(Ok((done.stamp, done.audit)));
+        return Ok(Ok(written(done)));
     }
     let mut tries = 0;
     loop {
         let conflict = match tools.zendesk.update(&update).await {
-            Ok(done) => return Ok(Ok((done.stamp, done.audit))),
-            Err(error) if error.code() == Some("UpdateConflict") => error,
+            Ok(done) => return Ok(Ok(written(done))),
+            Err(error) if error.code() == Some(UPDATE_CONFLICT) => error,
             Err(error) => return Err(error),
         };
         tries += 1;
-        if let Some(done) = tools.zendesk.find_marker(update.ticket, &update.marker).await? {
-            return Ok(Ok((done.stamp, done.audit)));
+        if let Some(done) = tools.zendesk.find_marker_part(update.ticket, &update.marker, update.part).await? {
+            return Ok(Ok(written(done)));
         }
         if tries >= STAMP_TRIES {
             return Err(conflict);

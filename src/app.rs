@@ -1,0 +1,418 @@
+//! Builds everything once, starts the roles, stops them in order. The only place that knows all rooms (but the simulators).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, error, info, warn};
+
+use crate::agent::conversation::{self, Asking};
+use crate::agent::perform::Performer;
+use crate::agent::prompts::{self, Prompts};
+use crate::agent::worker::Worker;
+use crate::clients::{self, billing, claude, email, stripe, zendesk};
+use crate::clock::Clock;
+use crate::config::{Config, ZendeskAuth};
+use crate::failure::FailureClass;
+use crate::ids::UserId;
+use crate::intake::poller::{Poller, Settings as IntakeSettings};
+use crate::journal::accounts::Accounts;
+use crate::journal::sqlite::SqliteJournal;
+use crate::journal::views::Views;
+use crate::journal::{self, Journal};
+use crate::knowledge::{self, Article, Knowledge};
+use crate::run::next::Rules;
+use crate::tools::{self, Tools};
+use crate::web;
+
+/// How often the help center is read anew.
+const KNOWLEDGE_EVERY: Duration = Duration::from_secs(900);
+/// How long the stop waits for steps in flight; a step that is cut off is done again under its key.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// A worker looks now and then even when no bell rang.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Why Deskhand cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] journal::Error),
+    /// A vendor refuses us, or its settings are wrong.
+    #[error("{vendor} cannot be used: {source}\nhint: {hint}")]
+    Vendor {
+        /// Which.
+        vendor: &'static str,
+        /// Why.
+        source: clients::Error,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The prompts in the binary.
+    #[error(transparent)]
+    Prompts(#[from] prompts::Missing),
+    /// The help center's index.
+    #[error(transparent)]
+    Knowledge(#[from] knowledge::Error),
+    /// The pages' address.
+    #[error("the pages cannot listen on `{address}`: {source}\nhint: set `web.listen` to a free address, or stop what uses it")]
+    Listen {
+        /// The address.
+        address: String,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// What differs between a real installation and a demo.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The vendors are simulated; the pages say so.
+    pub demo: bool,
+    /// Claude is a scripted stand-in; the pages say so.
+    pub stand_in: bool,
+    /// From when on tickets are picked up at the first start; absent: from now.
+    pub first_start_at: Option<Timestamp>,
+}
+
+/// How far intake and the workers are, for whoever waits for rest.
+#[derive(Debug, Default)]
+pub struct Activity {
+    /// Turns of the list lane that ended well.
+    pub list_turns: AtomicU64,
+    /// Runs opened or joined.
+    pub arrived: AtomicU64,
+    /// Workers that are moving a run.
+    pub moving: AtomicU64,
+    /// The help center has been read.
+    pub knowledge_read: AtomicU64,
+}
+
+/// A running Deskhand.
+pub struct App {
+    /// The journal.
+    pub journal: Arc<dyn Journal>,
+    /// What pages read.
+    pub views: Arc<dyn Views>,
+    /// Who signs in.
+    pub accounts: Arc<dyn Accounts>,
+    /// How far it is.
+    pub activity: Arc<Activity>,
+    /// Where the pages are, `http://127.0.0.1:8484`.
+    pub url: String,
+    store: Arc<SqliteJournal>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl App {
+    /// Opens the journal, serves the pages, then meets the vendors and starts to work. Pages answer before vendors do.
+    pub async fn start(config: Config, clock: Clock, options: Options) -> Result<App, Error> {
+        clients::install_tls();
+        let store = Arc::new(SqliteJournal::open(&config.data_dir)?);
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let activity = Arc::new(Activity::default());
+        let prompts = Prompts::embedded()?;
+
+        let listen = |source| Error::Listen { address: config.web.listen.clone(), source };
+        let listener = TcpListener::bind(&config.web.listen).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let url = config.web.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+        let pages = web::router(web::App {
+            journal: store.clone(),
+            views: store.clone(),
+            accounts: store.clone(),
+            clock: clock.clone(),
+            settings: web::Settings {
+                shop: config.shop.name.clone(),
+                demo: options.demo,
+                stand_in: options.stand_in,
+                ticket_url: Some(format!("{}/agent/tickets/", config.zendesk.base_url)).filter(|_| !options.demo),
+                undo_window: Duration::from_secs(config.web.undo_window_s.unsigned_abs()),
+                time_zone: config.web.time_zone.clone(),
+                mode: config.mode,
+                prices_as_of: config.prices.as_of.clone(),
+                secure_cookies: url.starts_with("https://"),
+            },
+        });
+        let stopped = stop.clone();
+        tasks.spawn(async move {
+            let served = axum::serve(listener, pages).with_graceful_shutdown(stopped.cancelled_owned());
+            if let Err(failed) = served.await {
+                error!("the pages stopped: {failed}");
+            }
+        });
+        info!("pages at {url}");
+
+        let app = App {
+            journal: store.clone(),
+            views: store.clone(),
+            accounts: store.clone(),
+            activity,
+            url,
+            store,
+            stop,
+            tasks,
+        };
+        match app.work(&config, &clock, &options, prompts).await {
+            Ok(()) => Ok(app),
+            Err(failed) => {
+                app.stop(&clock).await;
+                Err(failed)
+            }
+        }
+    }
+
+    /// Meets the vendors and starts intake and workers.
+    async fn work(&self, config: &Config, clock: &Clock, options: &Options, prompts: Prompts) -> Result<(), Error> {
+        let helpdesk = zendesk_client(config, clock)?;
+        let me = self.meet(&helpdesk, clock).await?;
+        let knowledge = Knowledge::open(Some(&config.data_dir.join("knowledge.db")))?;
+        let intake = IntakeSettings {
+            me,
+            runs_per_ticket_per_day_max: config.runs_per_ticket_per_day_max,
+            channels: config.zendesk.channels.clone(),
+            first_start_at: options.first_start_at.unwrap_or_else(|| clock.now()),
+            prompts: prompts.hash.clone(),
+        };
+        let rules = Arc::new(Rules {
+            mode: config.mode,
+            policy: config.policy.clone(),
+            limits: config.limits.clone(),
+            models: config.claude.models.clone(),
+            holding: prompts.holding.clone(),
+        });
+        let performer = Arc::new(performer(config, clock, prompts, helpdesk, knowledge.clone(), me)?);
+        self.read_help_center(zendesk_client(config, clock)?, knowledge, clock).await;
+        self.poll(Poller::new(self.journal.clone(), zendesk_client(config, clock)?, clock.clone(), intake), config, clock);
+        for number in 1..=config.concurrent_runs {
+            let worker = Worker {
+                name: format!("worker-{number}"),
+                journal: self.journal.clone(),
+                performer: performer.clone(),
+                rules: rules.clone(),
+                clock: clock.clone(),
+            };
+            self.tasks.spawn(keep_working(worker, self.stop.clone(), self.activity.clone()));
+        }
+        Ok(())
+    }
+
+    /// Signs in at the helpdesk; waits for one that is away, gives up on one that refuses.
+    async fn meet(&self, helpdesk: &zendesk::Zendesk, clock: &Clock) -> Result<UserId, Error> {
+        loop {
+            match helpdesk.me().await {
+                Ok(me) => {
+                    info!("signed in at the helpdesk as `{}` ({})", me.name, me.role);
+                    return Ok(me.id);
+                }
+                Err(away) if away.class() != FailureClass::Refused => {
+                    warn!("the helpdesk is away, trying again: {away}");
+                    clock.sleep(Duration::from_secs(2)).await;
+                }
+                Err(source) => {
+                    let hint = "check `zendesk.base_url` and the OAuth client; the bot's user must be an agent or admin";
+                    return Err(Error::Vendor { vendor: "Zendesk", source, hint });
+                }
+            }
+        }
+    }
+
+    /// Fills the index once before the first ticket is worked, then keeps it fresh.
+    async fn read_help_center(&self, helpdesk: zendesk::Zendesk, knowledge: Knowledge, clock: &Clock) {
+        read_articles(&helpdesk, &knowledge).await;
+        self.activity.knowledge_read.store(1, Ordering::Release);
+        let (stop, clock) = (self.stop.clone(), clock.clone());
+        self.tasks.spawn(async move {
+            while wait(&stop, &clock, KNOWLEDGE_EVERY).await {
+                read_articles(&helpdesk, &knowledge).await;
+            }
+        });
+    }
+
+    fn poll(&self, mut poller: Poller, config: &Config, clock: &Clock) {
+        let list_every = Duration::from_millis(config.zendesk.poll_every_ms);
+        let incremental_every = SignedDuration::from_secs(i64::try_from(config.zendesk.incremental_every_s).unwrap_or(60));
+        let (stop, clock, activity) = (self.stop.clone(), clock.clone(), self.activity.clone());
+        self.tasks.spawn(async move {
+            let mut incremental_due = clock.now();
+            loop {
+                if clock.now() >= incremental_due {
+                    incremental_due = clock.now() + incremental_every;
+                    match poller.tick_incremental().await {
+                        Ok(arrived) => drop(activity.arrived.fetch_add(arrived as u64, Ordering::AcqRel)),
+                        Err(failed) => warn!("intake could not read the export, trying again: {failed}"),
+                    }
+                }
+                match poller.tick_list().await {
+                    Ok(arrived) => {
+                        activity.arrived.fetch_add(arrived as u64, Ordering::AcqRel);
+                        activity.list_turns.fetch_add(1, Ordering::AcqRel);
+                    }
+                    Err(failed) => warn!("intake could not read the ticket list, trying again: {failed}"),
+                }
+                if !wait(&stop, &clock, list_every).await {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Stops in order: no new claims, steps in flight get a moment, the journal is flushed last.
+    pub async fn stop(self, clock: &Clock) {
+        self.stop.cancel();
+        self.tasks.close();
+        tokio::select! {
+            () = self.tasks.wait() => {}
+            () = clock.sleep(STOP_WITHIN) => warn!("some steps did not end in time; they are done again under their keys"),
+        }
+        self.store.close();
+        debug!("stopped");
+    }
+}
+
+async fn keep_working(worker: Worker, stop: CancellationToken, activity: Arc<Activity>) {
+    let mut bell = worker.journal.bell();
+    while !stop.is_cancelled() {
+        bell.borrow_and_update(); // Register, then look.
+        activity.moving.fetch_add(1, Ordering::AcqRel);
+        let worked = worker.tick().await;
+        activity.moving.fetch_sub(1, Ordering::AcqRel);
+        match worked {
+            Ok(true) => continue,
+            Ok(false) => {}
+            Err(failed) => warn!("{}: {failed}", worker.name),
+        }
+        let due = worker.journal.next_wake().await.ok().flatten();
+        let now = worker.clock.now();
+        let look = now + LOOK_EVERY;
+        let until = due.and_then(|ms| Timestamp::from_millisecond(ms).ok()).map_or(look, |due| due.clamp(now, look));
+        let at_least = now + Duration::from_millis(20);
+        tokio::select! {
+            () = stop.cancelled() => {}
+            _ = bell.changed() => {}
+            () = worker.clock.sleep_until(until.max(at_least)) => {}
+        }
+    }
+}
+
+/// Waits, and says whether to go on.
+async fn wait(stop: &CancellationToken, clock: &Clock, for_: Duration) -> bool {
+    tokio::select! {
+        () = stop.cancelled() => false,
+        () = clock.sleep(for_) => true,
+    }
+}
+
+async fn read_articles(helpdesk: &zendesk::Zendesk, knowledge: &Knowledge) {
+    match helpdesk.articles().await {
+        Ok(articles) => {
+            let articles: Vec<Article> = articles.into_iter().map(Into::into).collect();
+            match knowledge.replace_all(articles).await {
+                Ok(kept) => info!("help center read: {kept} articles can be searched"),
+                Err(failed) => error!("the help center's index could not be written: {failed}"),
+            }
+        }
+        Err(failed) => warn!("the help center could not be read; the last copy is used: {failed}"),
+    }
+}
+
+fn zendesk_client(config: &Config, clock: &Clock) -> Result<zendesk::Zendesk, Error> {
+    let auth = match &config.zendesk.auth {
+        ZendeskAuth::OAuth { client_id, client_secret } => {
+            zendesk::Auth::OAuth { client_id: client_id.clone(), client_secret: client_secret.clone() }
+        }
+        ZendeskAuth::ApiToken { email, token } => zendesk::Auth::ApiToken { email: email.clone(), token: token.clone() },
+    };
+    let settings = zendesk::Settings::new(config.zendesk.base_url.clone(), auth);
+    let hint = "check `zendesk.base_url`";
+    zendesk::Zendesk::new(settings, clock.clone()).map_err(|source| Error::Vendor { vendor: "Zendesk", source, hint })
+}
+
+fn performer(
+    config: &Config,
+    clock: &Clock,
+    prompts: Prompts,
+    zendesk: zendesk::Zendesk,
+    knowledge: Knowledge,
+    me: UserId,
+) -> Result<Performer, Error> {
+    let wrong = |vendor, hint| move |source| Error::Vendor { vendor, source, hint };
+    let asking = |effort: &str, thinking| Asking {
+        effort: effort.to_owned(),
+        thinking,
+        tokens_max: config.claude.tokens_max,
+        prefix_ttl: config.claude.prefix_ttl.clone(),
+    };
+    let mut claude_settings = claude::Settings::new(config.claude.api_key.clone());
+    claude_settings.base_url.clone_from(&config.claude.base_url);
+    claude_settings.version.clone_from(&config.claude.version);
+    let mut stripe_settings = stripe::Settings::new(config.stripe.api_key.clone());
+    stripe_settings.base_url.clone_from(&config.stripe.base_url);
+    let billing = match &config.billing {
+        None => None,
+        Some(set) => {
+            let settings = billing::Settings::new(set.base_url.clone(), set.token.clone());
+            let client = billing::Billing::new(settings, clock.clone());
+            Some(client.map_err(wrong("the billing API", "check `billing.base_url`"))?)
+        }
+    };
+    let email = match &config.email {
+        None => None,
+        Some(set) => {
+            let client = email::Email::new(email_settings(set));
+            Some(client.map_err(wrong("mail", "check `email.host` and `email.from`"))?)
+        }
+    };
+    let mail_domain = config.shop.support_address.rsplit('@').next().unwrap_or_default().to_owned();
+    Ok(Performer {
+        tools: Tools {
+            zendesk,
+            stripe: stripe::Stripe::new(stripe_settings, clock.clone())
+                .map_err(wrong("Stripe", "give a restricted key, rk_live_… or rk_test_…, as `stripe.api_key`"))?,
+            billing,
+            email,
+            knowledge,
+            clock: clock.clone(),
+            me,
+            settings: tools::Settings {
+                shop_name: config.shop.name.clone(),
+                support_address: config.shop.support_address.clone(),
+                mail_domain,
+                groups: config.zendesk.groups.clone(),
+            },
+        },
+        claude: claude::Claude::new(claude_settings, clock.clone())
+            .map_err(wrong("Claude", "check `claude.base_url` and `claude.api_key`"))?,
+        prompts,
+        prices: config.prices.clone(),
+        ask_router: asking("low", false),
+        ask_simple: asking(&config.claude.simple_effort, false),
+        ask_complex: asking(&config.claude.complex_effort, config.claude.complex_thinking),
+        complex_model: config.claude.models.complex.clone(),
+        shop: conversation::Shop { name: config.shop.name.clone(), link_domains: config.shop.link_domains.clone() },
+        model_calls: Semaphore::new(config.claude.concurrent_calls),
+        limits: config.limits.clone(),
+        clock: clock.clone(),
+    })
+}
+
+fn email_settings(set: &crate::config::Email) -> email::Settings {
+    email::Settings {
+        host: set.host.clone(),
+        port: set.port,
+        security: match set.security.as_str() {
+            "tls" => email::Security::Tls,
+            "none" => email::Security::None,
+            _ => email::Security::StartTls,
+        },
+        login: set.login.as_ref().map(|(user, password): &(String, SecretString)| (user.clone(), password.clone())),
+        from: set.from.clone(),
+    }
+}

@@ -1,5 +1,10 @@
-//! Deskhand: a self-hosted customer-support agent.
+//! Deskhand: a self-hosted customer-support agent. A ticket walks through the house: intake → run → steps → effects → reply.
+//!
+//! The modules below stand in reading order. Words are what everyone speaks; `policy` and `run` decide and do no IO;
+//! `journal` keeps; `clients`, `knowledge`, `tools` and `agent` act; `intake`, `agent` and `web` are the three doors, which
+//! never call each other and meet in the journal. `sim` and `demo` stand apart.
 
+// Words.
 pub mod account;
 pub mod article;
 pub mod clock;
@@ -10,12 +15,20 @@ pub mod money;
 pub mod ticket;
 pub mod usage;
 
+// Deciding.
 pub mod policy;
 pub mod run;
 
+// Keeping.
 pub mod journal;
 
+// Acting.
 pub mod clients;
 pub mod web;
 
+// Starting.
+pub mod config;
+pub mod telemetry;
+
+// Standing apart.
 pub mod sim;

@@ -311,7 +311,11 @@ impl Reader {
                     None
                 }
                 Err(error) => {
-                    self.mistake(&file_key, format!("`{path}` cannot be read: {error}"), "check the path and its rights");
+                    self.mistake(
+                        &file_key,
+                        format!("`{path}` cannot be read: {error}"),
+                        "check the path and its rights",
+                    );
                     None
                 }
             },
@@ -377,7 +381,11 @@ impl Reader {
                 })
             }
             Some(other) => {
-                self.mistake(key, format!("must be a list, not {}", other.type_str()), "for example [\"email\", \"web\"]");
+                self.mistake(
+                    key,
+                    format!("must be a list, not {}", other.type_str()),
+                    "for example [\"email\", \"web\"]",
+                );
                 owned(default)
             }
         }
@@ -386,7 +394,11 @@ impl Reader {
     fn choice(&self, key: &str, default: &str, choices: &[&str]) -> String {
         let text = self.text(key, default);
         if !choices.contains(&text.as_str()) {
-            self.mistake(key, format!("`{text}` is not one of the choices"), format!("give one of: {}", choices.join(", ")));
+            self.mistake(
+                key,
+                format!("`{text}` is not one of the choices"),
+                format!("give one of: {}", choices.join(", ")),
+            );
             return default.to_owned();
         }
         text
@@ -489,9 +501,10 @@ fn read_all(reader: &Reader) -> Config {
         prices: read_prices(reader),
         web: Web {
             listen: listen(reader),
-            public_url: reader.value("web.public_url").is_some().then(|| {
-                reader.url("web.public_url", Some(""), "for example https://deskhand.acme.example")
-            }),
+            public_url: reader
+                .value("web.public_url")
+                .is_some()
+                .then(|| reader.url("web.public_url", Some(""), "for example https://deskhand.acme.example")),
             time_zone: time_zone(reader),
             undo_window_s: reader.whole("web.undo_window_s", 60, 0..=3_600),
         },
@@ -648,18 +661,19 @@ fn read_email(reader: &Reader) -> Email {
 fn read_prices(reader: &Reader) -> PriceTable {
     let mut table = PriceTable::default();
     table.as_of = reader.text("prices.as_of", &table.as_of);
-    let models: BTreeSet<String> = reader
-        .below("prices")
-        .into_iter()
-        .filter_map(|(_, rest)| Some(rest.rsplit_once('.')?.0.to_owned()))
-        .collect();
+    let models: BTreeSet<String> =
+        reader.below("prices").into_iter().filter_map(|(_, rest)| Some(rest.rsplit_once('.')?.0.to_owned())).collect();
     for model in models {
         let price = |name: &str| {
             let key = format!("prices.{model}.{name}");
             if reader.values.contains_key(&key) {
                 reader.whole(&key, 0, 0..=10_000_000)
             } else {
-                reader.mistake(&key, "is missing", "a model's five prices go together, in micro-dollars per 1,000 tokens");
+                reader.mistake(
+                    &key,
+                    "is missing",
+                    "a model's five prices go together, in micro-dollars per 1,000 tokens",
+                );
                 0
             }
         };
@@ -729,7 +743,14 @@ mod tests {
         "#;
         let mistakes = read(text, &[]).unwrap_err().0;
         let of = |key: &str| mistakes.iter().find(|m| m.key == key).unwrap_or_else(|| panic!("{key}: {mistakes:?}"));
-        for key in ["shop.name", "shop.support_address", "zendesk.client_id", "zendesk.client_secret", "claude.api_key", "stripe.api_key"] {
+        for key in [
+            "shop.name",
+            "shop.support_address",
+            "zendesk.client_id",
+            "zendesk.client_secret",
+            "claude.api_key",
+            "stripe.api_key",
+        ] {
             assert_eq!(of(key).what, "is missing");
             assert!(!of(key).hint.is_empty());
         }

@@ -163,6 +163,7 @@ pub(super) fn closing_words(outcome: &Outcome) -> String {
         Outcome::Escalated { rule } => format!("Went to a person: {}", rule.title().to_lowercase()),
         Outcome::Skipped { reason } => format!("Not answered: {}", reason.replace('_', " ")),
         Outcome::TakenOver => "A person has the ticket".to_owned(),
+        Outcome::Shadowed { would } => format!("Shadow: would have called {}", would.tool()),
         Outcome::Failed { message } => format!("Failed: {message}"),
     }
 }

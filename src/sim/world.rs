@@ -31,6 +31,7 @@ use crate::clock::Clock;
 
 pub use event::{Event, Mail, NewComment, NewTicket, Refund, SubscriptionPatch, TicketUpdate};
 pub use state::{Arrival, State, StoredKey, SubscriptionChange, SubscriptionState, Token};
+pub(in crate::sim) use tickets::stable_id;
 pub use tickets::{Audit, AuditEvent, Comment, OutboxMail, SimTicket, User};
 
 /// How tickets arrive.

@@ -54,6 +54,12 @@ pub(in crate::sim) fn to_plain(html: &str) -> String {
     plain.trim().to_owned()
 }
 
+/// Plain text that may hold tags, without them; its lines stay as they are.
+pub(in crate::sim) fn to_plain_keep_lines(text: &str) -> String {
+    let looks_like_html = ["</", "<br", "<p>", "<div"].iter().any(|mark| text.contains(mark));
+    if looks_like_html { to_plain(&text.replace('\n', "<br>")) } else { text.to_owned() }
+}
+
 /// Cuts a text to so many bytes, at a letter's border.
 pub(in crate::sim) fn cut(text: &mut String, most: usize) {
     if text.len() > most {

@@ -420,7 +420,8 @@ mod tests {
             "stripe.500=often",
             "`stripe.500=often` is no fault: `often` says not how often\nhint: write a rate from 0 to 1 (0.05) or a number of times (2x)",
         );
-        for bad in ["stripe.500", "500=1x", "stripe.500=1.5", "stripe.500:3=1x", "stripe.late:x=1", "stripe.500/DO=1x"] {
+        for bad in ["stripe.500", "500=1x", "stripe.500=1.5", "stripe.500:3=1x", "stripe.late:x=1", "stripe.500/DO=1x"]
+        {
             assert!(bad.parse::<Faults>().is_err(), "{bad}");
         }
     }

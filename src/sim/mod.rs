@@ -257,10 +257,8 @@ fn script_of(world: &World, ticket: i64) -> Option<standin::TicketScript> {
         script.as_ref().map(|turns| turns.iter().map(turn).collect())
     };
     let later = file.then.iter().filter(|then| then.by == world_file::By::Requester);
-    let later = later.map(|then| standin::Later {
-        body: then.body.clone().unwrap_or_default(),
-        script: turns(&then.script),
-    });
+    let later =
+        later.map(|then| standin::Later { body: then.body.clone().unwrap_or_default(), script: turns(&then.script) });
     let body = match (&file.body, &file.html) {
         (Some(body), _) => body.clone(),
         (None, Some(html)) => world::text::to_plain(html),

@@ -143,13 +143,19 @@ async fn mail_is_taken_strictly_and_kept() {
     assert_eq!(mails.len(), 2, "duplicates are kept");
     assert_eq!((mails[0].subject.as_str(), mails[0].header("auto-submitted")), ("Grüße", Some("auto-generated")));
     assert!(mails[0].raw.contains("\r\n.dot\r\n"), "{}", mails[0].raw);
-    assert_eq!(sim.world().snapshot()["duplicate_mails"], json!([{ "message_id": "<eff_1@pinbox.example>", "count": 2 }]));
+    assert_eq!(
+        sim.world().snapshot()["duplicate_mails"],
+        json!([{ "message_id": "<eff_1@pinbox.example>", "count": 2 }])
+    );
 
     let codes = async |lines: &[&str]| -> Vec<String> {
         smtp(&sim, lines).await.iter().map(|reply| reply[..3.min(reply.len())].to_owned()).collect()
     };
     assert_eq!(codes(&["MAIL FROM:<a@b.example>"]).await, ["503"]);
-    assert_eq!(codes(&["EHLO x", "DATA", "RCPT TO:<a@b.example>", "MAIL FROM: a", "WHAT"]).await, ["250", "503", "503", "501", "500"]);
+    assert_eq!(
+        codes(&["EHLO x", "DATA", "RCPT TO:<a@b.example>", "MAIL FROM: a", "WHAT"]).await,
+        ["250", "503", "503", "501", "500"]
+    );
     assert_eq!(codes(&["EHLO x", "MAIL FROM:<a@b.example> SIZE=99999999"]).await, ["250", "552"]);
     assert_eq!(codes(&["EHLO x", "MAIL FROM:<>", "DATA", "RCPT TO:<nobody>"]).await, ["250", "250", "503", "553"]);
     sim.faults().replace("smtp.550=1x,smtp.lost_after=1x".parse().unwrap());
@@ -170,5 +176,9 @@ async fn a_restart_keeps_token_and_truth() {
     sim.shutdown().await;
     let sim = Sim::start(Options { ledger, ..options() }).await.unwrap();
     assert_eq!(sim.world().public_replies(1).len(), 1);
-    assert_eq!(http(&sim, "GET", "/zendesk/api/v2/tickets/1", &auth, "").await.unwrap().0, 200, "the token still holds");
+    assert_eq!(
+        http(&sim, "GET", "/zendesk/api/v2/tickets/1", &auth, "").await.unwrap().0,
+        200,
+        "the token still holds"
+    );
 }

@@ -23,7 +23,12 @@ async fn bench() -> Bench {
     let files = load_dir(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sim/worlds/tiny")).unwrap();
     let clock = Clock::manual(files.now);
     let world = Arc::new(World::open(files, clock.clone(), 7, Arrivals::default(), None).unwrap());
-    let mut bench = Bench { desk: Arc::new(Desk { world: world.clone(), buckets: Buckets::new(Limits::default()) }), world, clock, token: String::new() };
+    let mut bench = Bench {
+        desk: Arc::new(Desk { world: world.clone(), buckets: Buckets::new(Limits::default()) }),
+        world,
+        clock,
+        token: String::new(),
+    };
     bench.token = bench.token("read write").await;
     bench
 }

@@ -2,12 +2,21 @@
 //! the ticket's script; without a script it follows plain heuristics over the ticket's text and the tools' results.
 //!
 //! Here stand the entry point and what goes in and out. `conversation` reads the request, `script` follows a script, `route`
-//! answers the router, `schema` fits an object into any schema, `agent` holds the heuristics with `text`, `asks` and `phrases` below it.
+//! answers the router, `schema` fits an object into any schema, `agent` holds the heuristics: `case` finds what is wanted (by `signals`),
+//! `refunds` and `knowledge` look into results, `text` and `figures` read words and numbers, `phrases` holds the wordings.
 //! Nothing here knows of HTTP, caches or time.
 
+mod agent;
+mod case;
 mod conversation;
+mod figures;
+mod knowledge;
+mod phrases;
+mod refunds;
+mod route;
 mod schema;
 mod script;
+mod signals;
 mod text;
 
 use std::sync::Arc;
@@ -53,6 +62,8 @@ pub struct Later {
     pub body: String,
     /// The turns; `None`: heuristics.
     pub script: Option<Vec<Turn>>,
+    /// Keys that are merged over the router's answer of that run.
+    pub route: Option<Map<String, Value>>,
 }
 
 /// What a world tells the stand-in about one ticket.
@@ -151,9 +162,9 @@ pub fn answer(body: &Value, scripts: &Scripts) -> Reply {
     let mut reply = match answer_schema(body) {
         Some(schema) => {
             let mut reply = Reply::new(Source::Router);
-            let mut object = Map::new();
+            let mut object = route::route(&conversation.opening);
             if let Some(script) = &script {
-                object.extend(script.route.clone().unwrap_or_default());
+                object.extend(script::route(script, &conversation).cloned().unwrap_or_default());
             }
             reply.text = schema::fit(schema, &object).to_string();
             reply
@@ -168,9 +179,13 @@ fn agent_turn(conversation: &Conversation, script: Option<&TicketScript>) -> Rep
     if let Some(reply) = script.and_then(|script| script::turn(script, conversation)) {
         return reply;
     }
-    let mut reply = Reply::new(Source::Other);
-    reply.text = "I am the scripted stand-in of Deskhand's simulator.".into();
-    reply
+    if conversation.ticket.is_none() || conversation.this_ticket().is_none() {
+        let mut reply = Reply::new(Source::Other);
+        reply.thinking = "This is no conversation about a ticket.".into();
+        reply.text = "I am the scripted stand-in of Deskhand's simulator and not a language model.".into();
+        return reply;
+    }
+    agent::turn(conversation)
 }
 
 /// Keeps to `tool_choice` and to the tools that the request offers.

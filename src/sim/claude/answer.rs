@@ -595,9 +595,9 @@ mod tests {
         };
         check(4_000, 3, "tool_use", 4_000);
         check(5, 1, "max_tokens", 5);
-        check(45, 3, "max_tokens", 45);
+        check(58, 3, "max_tokens", 58);
         check(0, 0, "max_tokens", 0);
-        let answer = build(&accepted("claude-sonnet-4-6", 45, false), None);
+        let answer = build(&accepted("claude-sonnet-4-6", 58, false), None);
         assert_eq!(assemble(&answer.events(None))["content"][2]["input"], "cut", "the stream carries half an input");
     }
 

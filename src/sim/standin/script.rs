@@ -5,11 +5,11 @@
 //! Which turn it is: the answers so far that were made from the script, in order; an answer that a fault had spoilt does not count.
 //! When the script has ended, or an effect was refused that the rest of the script relies on, the heuristics go on.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::conversation::{Conversation, Used};
 use super::text::{similarity, words};
-use super::{Call, Reply, Source, TicketScript, Turn};
+use super::{Call, Later, Reply, Source, TicketScript, Turn};
 
 /// The scripted answer, if the script has one here.
 pub fn turn(ticket: &TicketScript, conversation: &Conversation) -> Option<Reply> {
@@ -40,17 +40,32 @@ pub fn turn(ticket: &TicketScript, conversation: &Conversation) -> Option<Reply>
 }
 
 fn turns_of_run<'a>(ticket: &'a TicketScript, conversation: &Conversation) -> Option<&'a [Turn]> {
-    let newest = conversation.newest_from_customer().map(|message| words(&message.text));
-    let scores = std::iter::once((&ticket.body, &ticket.script))
-        .chain(ticket.then.iter().map(|later| (&later.body, &later.script)))
-        .map(|(body, script)| (newest.as_ref().map_or(0.0, |newest| similarity(newest, &words(body))), script));
-    let mut best = (f64::MIN, &ticket.script);
-    for (score, script) in scores {
+    let newest = conversation.newest_from_customer().map(|message| message.text).unwrap_or_default();
+    match run_of(ticket, &newest) {
+        None => ticket.script.as_deref(),
+        Some(later) => later.script.as_deref(),
+    }
+}
+
+/// The router's answer as the world wants it for this run.
+pub fn route<'a>(ticket: &'a TicketScript, conversation: &Conversation) -> Option<&'a Map<String, Value>> {
+    match run_of(ticket, &super::route::newest(&conversation.opening)) {
+        None => ticket.route.as_ref(),
+        Some(later) => later.route.as_ref(),
+    }
+}
+
+/// The later message that the customer's newest text is likeliest to be; `None`: the ticket's first one.
+fn run_of<'a>(ticket: &'a TicketScript, newest: &str) -> Option<&'a Later> {
+    let newest = words(newest);
+    let mut best = (similarity(&newest, &words(&ticket.body)), None);
+    for later in &ticket.then {
+        let score = similarity(&newest, &words(&later.body));
         if score > best.0 {
-            best = (score, script);
+            best = (score, Some(later));
         }
     }
-    best.1.as_deref()
+    best.1
 }
 
 /// Whether an answer was this turn: the same first tool, with at least the scripted keys.
@@ -165,7 +180,6 @@ fn whole_template(text: &str) -> Option<&str> {
 mod tests {
     use serde_json::json;
 
-    use super::super::Later;
     use super::*;
 
     fn used(tool: &str, value: Value, error: bool) -> Used {
@@ -252,8 +266,12 @@ mod tests {
             script: Some(script(&["get_order_status"])),
             route: None,
             then: vec![
-                Later { body: "Please refund it, it never came.".into(), script: Some(script(&["create_refund"])) },
-                Later { body: "Thanks, that is all.".into(), script: None },
+                Later {
+                    body: "Please refund it, it never came.".into(),
+                    script: Some(script(&["create_refund"])),
+                    route: None,
+                },
+                Later { body: "Thanks, that is all.".into(), script: None, route: None },
             ],
         };
         let check = |newest: &str, expected: Option<&str>| {

@@ -257,19 +257,17 @@ fn script_of(world: &World, ticket: i64) -> Option<standin::TicketScript> {
         script.as_ref().map(|turns| turns.iter().map(turn).collect())
     };
     let later = file.then.iter().filter(|then| then.by == world_file::By::Requester);
-    let later =
-        later.map(|then| standin::Later { body: then.body.clone().unwrap_or_default(), script: turns(&then.script) });
+    let later = later.map(|then| standin::Later {
+        body: then.body.clone().unwrap_or_default(),
+        script: turns(&then.script),
+        route: then.route.clone(),
+    });
     let body = match (&file.body, &file.html) {
         (Some(body), _) => body.clone(),
         (None, Some(html)) => world::text::to_plain(html),
         (None, None) => String::new(),
     };
-    Some(standin::TicketScript {
-        body,
-        script: turns(&file.script),
-        route: world.script(ticket).1,
-        then: later.collect(),
-    })
+    Some(standin::TicketScript { body, script: turns(&file.script), route: file.route.clone(), then: later.collect() })
 }
 
 /// Adds a model's answer to the world's counters, under the model's name.

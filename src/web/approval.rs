@@ -143,6 +143,12 @@ pub(super) async fn page(
     }
 }
 
+/// A reload of a form's answer comes here: the approval itself says how it stands.
+pub(super) async fn back(_viewer: Viewer, Path(id): Path<String>) -> Result<Redirect, Error> {
+    let id: ApprovalId = id.parse().map_err(|_| Error::NotFound)?;
+    Ok(Redirect::to(&format!("/approvals/{id}")))
+}
+
 /// Shows every effect of a choice, before anything is recorded.
 pub(super) async fn check(
     State(web): State<Arc<Web>>,
@@ -323,9 +329,11 @@ fn already(by: &str, at: &Moment) -> String {
 fn changed_words(found: &Found, names: &Names, web: &Web) -> String {
     match (&found.case.decided, found.row.state) {
         (Some(decided), _) => already(&names.of(&decided.by), &web.times().ms(decided.at_ms)),
-        (None, ApprovalState::Waiting) => "This changed since you opened it. Nothing was recorded. The page shows how it \
+        (None, ApprovalState::Waiting) => {
+            "This changed since you opened it. Nothing was recorded. The page shows how it \
                                            stands now: read it again, then decide."
-            .to_owned(),
+                .to_owned()
+        }
         (None, _) => "It no longer waits for a decision. Nothing was recorded.".to_owned(),
     }
 }
@@ -554,7 +562,8 @@ async fn sent(web: &Web, viewer: &Viewer, found: Found, notice: Option<String>) 
     let names = Names::load(web).await?;
     let now_ms = times.now.as_millisecond();
     let Found { row, case, .. } = &found;
-    let held = case.decided.as_ref().filter(|decided| row.state == ApprovalState::Held && decided.hold_until_ms > now_ms);
+    let held =
+        case.decided.as_ref().filter(|decided| row.state == ApprovalState::Held && decided.hold_until_ms > now_ms);
     let (headline, text) = match (&case.decided, row.state) {
         (Some(decided), state) => {
             let verb = match &decided.decision {
@@ -581,7 +590,10 @@ async fn sent(web: &Web, viewer: &Viewer, found: Found, notice: Option<String>) 
         }
         (None, ApprovalState::Expired) => (
             "Nobody answered in time".to_owned(),
-            format!("It was due {}. Nothing was refunded or changed; the ticket goes to a person.", times.ms(case.due_ms).full),
+            format!(
+                "It was due {}. Nothing was refunded or changed; the ticket goes to a person.",
+                times.ms(case.due_ms).full
+            ),
         ),
         (None, _) => (
             "No longer needed".to_owned(),

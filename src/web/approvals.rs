@@ -72,6 +72,9 @@ pub(super) async fn build(web: &Web, viewer: &Viewer, view: &str) -> Result<Appr
 }
 
 impl ApprovalsPage {
+    fn shows(&self, view: &str) -> bool {
+        self.view == view
+    }
     /// What the live page says aloud when the queue changes.
     pub(super) fn spoken(&self) -> String {
         crate::web::format::count(self.shell.waiting, "decision waiting", "decisions waiting")

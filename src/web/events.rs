@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use crate::ids::{RunId, StepNo};
 use crate::web::error::Error;
 use crate::web::session::Viewer;
-use crate::web::{Web, overview, run, runs};
+use crate::web::{Web, approval, approvals, overview, run, runs};
 
 /// The shortest time between two pushes of one stream: a busy desk changes faster than anybody reads.
 const PUSH_EVERY: Duration = Duration::from_millis(500);
@@ -28,6 +28,8 @@ pub(super) struct Wanted {
     page: String,
     run: Option<String>,
     step: Option<u32>,
+    approval: Option<String>,
+    seen: Option<u64>,
 }
 
 /// Which page a stream keeps fresh.
@@ -36,6 +38,11 @@ enum Page {
     Overview,
     Runs,
     Run(RunId, Option<StepNo>),
+    Approvals,
+    /// The form, as drawn from so many entries.
+    Approval(String, u64),
+    /// After the decision.
+    Sent(String),
 }
 
 /// One part: the element's id, its HTML, and what to say aloud when it changes.
@@ -59,10 +66,13 @@ pub(super) async fn stream(
     viewer: Viewer,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Error> {
-    let page = match (wanted.page.as_str(), wanted.run) {
-        ("overview", _) => Page::Overview,
-        ("runs", _) => Page::Runs,
-        ("run", Some(run)) => Page::Run(run.parse().map_err(|_| Error::NotFound)?, wanted.step.map(StepNo)),
+    let page = match (wanted.page.as_str(), wanted.run, wanted.approval) {
+        ("overview", ..) => Page::Overview,
+        ("runs", ..) => Page::Runs,
+        ("approvals", ..) => Page::Approvals,
+        ("approval", _, Some(approval)) => Page::Approval(approval, wanted.seen.unwrap_or(0)),
+        ("sent", _, Some(approval)) => Page::Sent(approval),
+        ("run", Some(run), _) => Page::Run(run.parse().map_err(|_| Error::NotFound)?, wanted.step.map(StepNo)),
         _ => return Err(Error::NotFound),
     };
     // Register first, then look: what is committed in between rings again.
@@ -137,6 +147,31 @@ async fn parts(stream: &Stream) -> Result<Vec<Part>, Error> {
         Page::Runs => {
             let page = runs::build_for_stream(web, &stream.viewer).await?;
             parts!(page, "need" => as_need, "nav-need" => as_nav_need)
+        }
+        Page::Approvals => {
+            let page = approvals::build(web, &stream.viewer, "waiting").await?;
+            parts!(page,
+                "need" => as_need,
+                "nav-need" => as_nav_need,
+                "queue" => as_queue say Some(page.spoken()),
+            )
+        }
+        Page::Approval(id, seen) => {
+            let page = approval::live_form(web, &stream.viewer, id, *seen).await?;
+            parts!(page,
+                "need" => as_need,
+                "nav-need" => as_nav_need,
+                "notice" => as_notice say page.spoken(),
+            )
+        }
+        Page::Sent(id) => {
+            let page = approval::live_sent(web, &stream.viewer, id).await?;
+            parts!(page,
+                "need" => as_need,
+                "nav-need" => as_nav_need,
+                "hold" => as_hold say Some(page.spoken()),
+                "effects" => as_effects,
+            )
         }
         Page::Run(run, step) => {
             let page = run::build(web, &stream.viewer, run, *step).await?;

@@ -223,7 +223,10 @@ impl Case {
                 claims.push(records(Kind::Weigh, "The charge is disputed at the bank.".to_owned()));
             }
         } else if let Intent::CreateRefund(refund) = &self.intent {
-            claims.push(records(Kind::Weigh, format!("Payment {} is not in the records that were read.", refund.payment)));
+            claims.push(records(
+                Kind::Weigh,
+                format!("Payment {} is not in the records that were read.", refund.payment),
+            ));
         }
         claims.extend(self.order_claims(times).into_iter().map(|text| records(Kind::Checked, text)));
         if let Some(account) = &self.account {
@@ -235,10 +238,16 @@ impl Case {
                     ));
                     if customer.status != AccountStatus::Active {
                         let status = serde_json::to_value(customer.status).unwrap_or_default();
-                        claims.push(records(Kind::Weigh, format!("The account is {}.", crate::web::run::compact_json(&status))));
+                        claims.push(records(
+                            Kind::Weigh,
+                            format!("The account is {}.", crate::web::run::compact_json(&status)),
+                        ));
                     }
                     if !customer.flags.is_empty() {
-                        claims.push(records(Kind::Weigh, format!("The account is marked: {}.", customer.flags.join(", "))));
+                        claims.push(records(
+                            Kind::Weigh,
+                            format!("The account is marked: {}.", customer.flags.join(", ")),
+                        ));
                     }
                 }
                 None => claims.push(records(Kind::Weigh, "It is not certain whose account this is.".to_owned())),

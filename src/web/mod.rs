@@ -9,30 +9,39 @@ use std::time::Duration;
 use askama::Template;
 use axum::Router;
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use jiff::tz::TimeZone;
 use tower_http::compression::CompressionLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 
 use crate::clock::Clock;
 use crate::journal::Journal;
-use crate::journal::accounts::{Accounts, Role};
+use crate::journal::accounts::Accounts;
 use crate::journal::views::Views;
 
+mod approval;
+mod approvals;
 pub mod assets;
+mod audit;
+mod costs;
 mod error;
 mod events;
+mod evidence;
 pub mod format;
 mod guard;
 mod health;
+mod links;
 mod overview;
 mod parts;
+mod pause;
 mod run;
 mod runs;
 pub mod session;
 mod sign_in;
 mod thread;
 mod timeline;
+
+pub use links::{demo_sign_in_link, first_run_link};
 
 use error::Error;
 use format::Times;
@@ -99,8 +108,17 @@ pub fn router(app: App) -> Router {
         .route("/", get(overview::page))
         .route("/runs", get(runs::page))
         .route("/runs/{run}", get(run::page))
+        .route("/runs/{run}/take-over", get(pause::take_over_page).post(pause::take_over))
+        .route("/approvals", get(approvals::page))
+        .route("/approvals/{id}", get(approval::page))
+        .route("/approvals/{id}/check", post(approval::check).get(approval::back))
+        .route("/approvals/{id}/decision", post(approval::decision).get(approval::back))
+        .route("/approvals/{id}/undo", post(approval::undo).get(approval::back))
+        .route("/costs", get(costs::page))
+        .route("/audit", get(audit::page))
+        .route("/pause", get(pause::page).post(pause::set))
         .route("/sign-in", get(sign_in::page).post(sign_in::sign_in))
-        .route("/sign-out", axum::routing::post(sign_in::sign_out))
+        .route("/sign-out", post(sign_in::sign_out))
         .route("/link/{token}", get(sign_in::link).post(sign_in::use_link))
         .route("/events", get(events::stream))
         .route("/healthz", get(health::live))
@@ -133,7 +151,6 @@ struct Shell {
     stand_in: bool,
     user: String,
     decides: bool,
-    is_admin: bool,
     csrf: String,
 }
 
@@ -156,7 +173,6 @@ impl Shell {
             stand_in: settings.stand_in,
             user: viewer.user.name.clone(),
             decides: viewer.decides(),
-            is_admin: viewer.user.role >= Role::Admin,
             csrf: viewer.csrf.clone(),
         })
     }

@@ -35,6 +35,7 @@ impl Status {
             (RunStatus::Closed, Some("resolved")) => Self::new("st-ok", "Resolved"),
             (RunStatus::Closed, Some("waiting_customer")) => Self::new("st-ok", "Asked the customer"),
             (RunStatus::Closed, Some("escalated")) => Self::new("st-hand", "Went to a person"),
+            (RunStatus::Closed, Some("shadowed")) => Self::new("st-off", "Shadow, nothing done"),
             (RunStatus::Closed, Some("skipped")) => Self::new("st-off", "Not answered"),
             (RunStatus::Closed, Some("taken_over")) => Self::new("st-person", "Taken over"),
             (RunStatus::Closed, Some("failed")) => Self::new("st-fail", "Failed"),
@@ -74,7 +75,6 @@ pub(super) struct RunLine {
     /// The rule or reason, where one stopped it; may be empty.
     pub(super) why: String,
     pub(super) topic: String,
-    pub(super) model: String,
     pub(super) steps: u32,
     pub(super) took: String,
     pub(super) cache: String,
@@ -94,7 +94,6 @@ impl RunLine {
             status: Status::of_run(row),
             why: why(row),
             topic: row.category.as_deref().map_or(String::new(), format::sentence),
-            model: row.model.as_deref().map_or(String::new(), format::model),
             steps: row.steps,
             took: if skipped {
                 String::new()
@@ -143,7 +142,6 @@ pub(super) fn why(row: &RunRow) -> String {
 #[derive(Debug, Clone)]
 pub(super) struct ApprovalLine {
     pub(super) id: String,
-    pub(super) run: String,
     pub(super) amount: String,
     pub(super) customer: String,
     pub(super) subject: String,
@@ -163,7 +161,6 @@ impl ApprovalLine {
         let waited_ms = row.decided_ms.map(|at| u64::try_from(at - row.requested_ms).unwrap_or(0));
         Self {
             id: row.approval.to_string(),
-            run: row.run.to_string(),
             amount: row.amount.map_or_else(|| "–".to_owned(), |amount| amount.to_string()),
             customer: row.customer.clone(),
             subject: subject(&row.subject),
@@ -206,12 +203,12 @@ pub(super) fn sum_waiting(rows: &[ApprovalRow]) -> String {
     sums.iter().map(ToString::to_string).collect::<Vec<_>>().join(" + ")
 }
 
+/// The switch that keeps the agent from acting; its value is the reason, empty when it runs.
+pub(super) const PAUSED: &str = "paused";
+
 /// Why the agent is paused; `None` when it is not.
 pub(super) async fn paused(web: &Web) -> Result<Option<String>, Error> {
-    if web.app.journal.switch("paused").await?.as_deref() != Some("true") {
-        return Ok(None);
-    }
-    Ok(Some(web.app.journal.switch("paused_reason").await?.unwrap_or_default()))
+    Ok(web.app.journal.switch(PAUSED).await?.filter(|reason| !reason.is_empty()))
 }
 
 /// A small line of values over time: geometry alone, drawn by the `spark` macro.

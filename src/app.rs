@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +25,7 @@ use crate::journal::accounts::Accounts;
 use crate::journal::sqlite::SqliteJournal;
 use crate::journal::views::Views;
 use crate::journal::{self, Journal};
-use crate::knowledge::{self, Article, Knowledge};
+use crate::knowledge::{self, Knowledge};
 use crate::run::next::Rules;
 use crate::tools::{self, Tools};
 use crate::web;
@@ -136,7 +135,7 @@ impl App {
                 ticket_url: Some(format!("{}/agent/tickets/", config.zendesk.base_url)).filter(|_| !options.demo),
                 undo_window: Duration::from_secs(config.web.undo_window_s.unsigned_abs()),
                 time_zone: config.web.time_zone.clone(),
-                mode: config.mode,
+                mode: config.mode.as_str().to_owned(),
                 prices_as_of: config.prices.as_of.clone(),
                 secure_cookies: url.starts_with("https://"),
             },
@@ -313,7 +312,6 @@ async fn wait(stop: &CancellationToken, clock: &Clock, for_: Duration) -> bool {
 async fn read_articles(helpdesk: &zendesk::Zendesk, knowledge: &Knowledge) {
     match helpdesk.articles().await {
         Ok(articles) => {
-            let articles: Vec<Article> = articles.into_iter().map(Into::into).collect();
             match knowledge.replace_all(articles).await {
                 Ok(kept) => info!("help center read: {kept} articles can be searched"),
                 Err(failed) => error!("the help center's index could not be written: {failed}"),
@@ -370,7 +368,6 @@ fn performer(
             Some(client.map_err(wrong("mail", "check `email.host` and `email.from`"))?)
         }
     };
-    let mail_domain = config.shop.support_address.rsplit('@').next().unwrap_or_default().to_owned();
     Ok(Performer {
         tools: Tools {
             zendesk,
@@ -384,7 +381,6 @@ fn performer(
             settings: tools::Settings {
                 shop_name: config.shop.name.clone(),
                 support_address: config.shop.support_address.clone(),
-                mail_domain,
                 groups: config.zendesk.groups.clone(),
             },
         },
@@ -404,15 +400,13 @@ fn performer(
 }
 
 fn email_settings(set: &crate::config::Email) -> email::Settings {
-    email::Settings {
-        host: set.host.clone(),
-        port: set.port,
-        security: match set.security.as_str() {
-            "tls" => email::Security::Tls,
-            "none" => email::Security::None,
-            _ => email::Security::StartTls,
-        },
-        login: set.login.as_ref().map(|(user, password): &(String, SecretString)| (user.clone(), password.clone())),
-        from: set.from.clone(),
-    }
+    let mut settings = email::Settings::new(set.host.clone(), set.from.clone());
+    settings.port = set.port;
+    settings.security = match set.security.as_str() {
+        "tls" => email::Security::Tls,
+        "none" => email::Security::Plain,
+        _ => email::Security::StartTls,
+    };
+    settings.credentials.clone_from(&set.login);
+    settings
 }

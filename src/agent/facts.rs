@@ -8,6 +8,9 @@ use crate::ids::CustomerId;
 use crate::ticket::Ticket;
 use crate::tools::Tools;
 
+/// How many of an account's orders are read.
+const ORDERS_MAX: u32 = 50;
+
 /// Reads a requester's account and records.
 pub async fn read(tools: &Tools, ticket: &Ticket) -> Result<AccountRead, clients::Error> {
     let mut account = AccountRead { earlier: earlier(tools, ticket).await?, ..AccountRead::default() };
@@ -31,7 +34,7 @@ pub async fn read(tools: &Tools, ticket: &Ticket) -> Result<AccountRead, clients
     };
     if let Some(billing) = tools.billing.as_ref().filter(|_| customer.stripe.as_ref().is_none_or(|id| id.as_str() != customer.id.as_str())) {
         let (orders, subscriptions, plans, facts, payments) = tokio::try_join!(
-            billing.orders(&customer.id),
+            billing.orders(&customer.id, ORDERS_MAX),
             billing.subscriptions(&customer.id),
             billing.plans(),
             billing.entitlements(&customer.id),

@@ -116,7 +116,7 @@ pub async fn run(options: Options) -> Result<bool, Error> {
             scratch.path()
         }
     };
-    web::make_private_folder(folder).map_err(|source| Error::Data { path: folder.display().to_string(), source })?;
+    std::fs::create_dir_all(folder).map_err(|source| Error::Data { path: folder.display().to_string(), source })?;
     let ledger = folder.join("world.jsonl");
     let clock = Clock::starting_at(World::resume_time_of(&files, Some(&ledger)).map_err(sim::Error::from)?);
     let mut sim_options = sim::Options::new(files.clone(), clock.clone());

@@ -86,6 +86,16 @@ pub enum Mode {
     Auto,
 }
 
+impl Mode {
+    /// As configured and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mode::Shadow => "shadow",
+            Mode::Auto => "auto",
+        }
+    }
+}
+
 /// Everything that a run's next move depends on besides the run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {

@@ -31,7 +31,14 @@ pub(super) async fn perform(tools: &Tools, context: &Context<'_>, refund: &Creat
     if let Some(overtaken) = guard(tools, context).await? {
         return Ok(overtaken);
     }
-    let payment = tools.stripe.payment(&refund.payment).await?;
+    let Some(found) = tools.stripe.payment(&refund.payment).await? else {
+        return Ok(Performed::refusal("not found", "use a payment id from get_order_status"));
+    };
+    let owner = context.account.customer().and_then(|customer| customer.stripe.as_ref());
+    if found.customer.as_ref() != owner {
+        return Ok(Performed::refusal("not found", "use a payment id from get_order_status"));
+    }
+    let payment = found.payment;
     let amount = refund.amount();
     if payment.disputed {
         return Ok(Performed::refusal("the cardholder disputes this payment", "escalate with reason ambiguous_account"));
@@ -43,10 +50,9 @@ pub(super) async fn perform(tools: &Tools, context: &Context<'_>, refund: &Creat
             "someone may have refunded it already; call get_order_status and decide anew",
         ));
     }
-    let ticket = context.ticket.id.to_string();
-    let metadata = [("ticket_id", ticket.as_str()), ("run_id", context.run.as_str())];
-    let done = tools.stripe.refund(&context.key, &refund.payment, amount, refund.reason, &metadata).await?;
-    Ok(confirmed(context, refund, &done))
+    let (ticket, run) = (context.ticket.id, context.run);
+    let done = tools.stripe.refund(&context.key, &refund.payment, amount, refund.reason, ticket, run).await?;
+    Ok(confirmed(context, refund, &done.refund))
 }
 
 fn confirmed(context: &Context<'_>, refund: &CreateRefund, done: &Refund) -> Performed {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Context, Error, Performed, Tools};
 use crate::account::{Order, Payment};
+use crate::ids::OrderId;
 use crate::intent::GetOrderStatus;
 
 /// How many orders and payments the model reads when it names none.
@@ -29,7 +30,7 @@ pub(super) async fn perform(tools: &Tools, context: &Context<'_>, asked: &GetOrd
             || order.number.as_deref().is_some_and(|number| number.eq_ignore_ascii_case(bare))
     });
     let fetched = match (known, &tools.billing) {
-        (None, Some(billing)) => billing.order(&customer.id, bare).await?,
+        (None, Some(billing)) => billing.order(&customer.id, &OrderId::new(bare)).await?,
         _ => None,
     };
     let Some(order) = known.or(fetched.as_ref()) else {

@@ -55,8 +55,6 @@ pub struct Settings {
     pub shop_name: String,
     /// The address that answers lead back to.
     pub support_address: String,
-    /// The domain of `Message-ID`s of our mails.
-    pub mail_domain: String,
     /// The helpdesk's group for each rule that hands over, by rule id; `default` for the rest.
     pub groups: std::collections::BTreeMap<String, crate::ids::GroupId>,
 }

@@ -39,15 +39,15 @@ pub async fn send(tools: &Tools, context: &Context<'_>, mail: &SendFollowupEmail
     if let Some(overtaken) = guard(tools, context).await? {
         return Ok(overtaken);
     }
-    let domain = &tools.settings.mail_domain;
     let queued = email
         .send(&Mail {
             to: address.clone(),
             subject: mail.subject.clone(),
             text: mail.body.clone(),
-            message_id: format!("<{}@{domain}>", context.key),
-            reply_to: tools.settings.support_address.clone(),
+            message_id: context.key.clone(),
+            reply_to: Some(tools.settings.support_address.clone()),
             in_reply_to: None,
+            date: context.started_at,
         })
         .await?;
     Ok(Performed::Answer(Answer {

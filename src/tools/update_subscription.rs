@@ -7,6 +7,7 @@ use super::get_customer::subscription_output;
 use super::ticket_write::guard;
 use super::{Answer, Context, Error, Performed, Tools};
 use crate::account::Subscription;
+use crate::clients::billing::{Billing, Operation, OperationState, VERSION_CONFLICT};
 use crate::intent::UpdateSubscription;
 use crate::policy::facts::ConfirmedEffect;
 
@@ -24,14 +25,14 @@ pub(super) async fn perform(
     if context.again
         && let Some(done) = billing.operation(&context.key).await?
     {
-        return Ok(confirmed(change, &done));
+        return settled(billing, context, change, done).await;
     }
     if let Some(overtaken) = guard(tools, context).await? {
         return Ok(overtaken);
     }
-    match billing.act(&context.key, &change.subscription, known.version.as_deref(), change).await {
-        Ok(done) => Ok(confirmed(change, &done)),
-        Err(error) if error.code() == Some("version_conflict") => Ok(Performed::refusal(
+    match billing.act(&context.key, known.version.as_deref(), change).await {
+        Ok(done) => settled(billing, context, change, done).await,
+        Err(error) if error.code() == Some(VERSION_CONFLICT) => Ok(Performed::refusal(
             "the subscription changed since it was read",
             "do not claim the change; escalate with what the customer asked for",
         )),
@@ -39,15 +40,42 @@ pub(super) async fn perform(
     }
 }
 
-fn confirmed(change: &UpdateSubscription, done: &Subscription) -> Performed {
+/// What the API says has become of the change: done, or not yet (asked again later), or never.
+async fn settled(
+    billing: &Billing,
+    context: &Context<'_>,
+    change: &UpdateSubscription,
+    operation: Operation,
+) -> Result<Performed, Error> {
+    match operation.state {
+        OperationState::Succeeded => {}
+        OperationState::Pending => {
+            let reason = "the change was accepted and is not done yet".to_owned();
+            return Err(Error::Unknown { vendor: "billing", reason, source: None });
+        }
+        OperationState::Failed => {
+            return Ok(Performed::refusal("the change was not done", "do not claim it; escalate with what was asked for"));
+        }
+    }
+    let subscription = match operation.subscription {
+        Some(subscription) => Some(subscription),
+        None => match context.account.customer() {
+            Some(customer) => billing.subscription(&customer.id, &change.subscription).await?,
+            None => None,
+        },
+    };
+    Ok(confirmed(change, &operation.id, subscription.as_ref()))
+}
+
+fn confirmed(change: &UpdateSubscription, operation: &str, done: Option<&Subscription>) -> Performed {
     Performed::Answer(Answer {
-        output: json!({ "subscription": subscription_output(done) }),
+        output: json!({ "subscription": done.map(subscription_output) }),
         is_error: false,
         effect: Some(ConfirmedEffect::SubscriptionChange {
             subscription: change.subscription.clone(),
             change: what_changed(change),
         }),
-        reference: Some(done.id.to_string()),
+        reference: Some(operation.to_owned()),
         stamp: None,
     })
 }

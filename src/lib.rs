@@ -23,12 +23,22 @@ pub mod run;
 pub mod journal;
 
 // Acting.
+pub mod agent;
 pub mod clients;
+pub mod knowledge;
+pub mod tools;
+
+// Doors.
+pub mod intake;
 pub mod web;
 
 // Starting.
+pub mod app;
 pub mod config;
+pub mod init;
+pub mod serve;
 pub mod telemetry;
 
 // Standing apart.
+pub mod demo;
 pub mod sim;

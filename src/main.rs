@@ -1,2 +1,216 @@
-//! Arguments → configuration → run.
-fn main() {}
+//! Arguments → configuration → run. The only place that is allowed an untyped error: whatever reaches it is shown to a person.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use deskhand::{config, demo, init, serve, sim, telemetry};
+
+/// A customer-support agent that you run yourself: Zendesk tickets in, answers out, every step durable.
+#[derive(Parser)]
+#[command(name = "deskhand", version, about, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_help = "Start with `deskhand demo`: it needs no account, no key and no network.\n\
+    Logs go to standard error; DESKHAND_LOG sets their level (for example DESKHAND_LOG=debug).")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Watch it work: a simulated shop, its mail, the agent and the pages, in one process
+    #[command(after_help = "Examples:\n  \
+        deskhand demo                             the shipped shop; open the printed page, stop with Ctrl-C\n  \
+        deskhand demo --exit --json --seed 7      run to the end, print one JSON object, exit status 1 if anything is off\n  \
+        deskhand demo --world ./my-world          a shop of your own (README.md, \"The world format\")\n  \
+        deskhand demo --data ./demo               keep everything; started again it goes on where it stopped\n  \
+        deskhand demo --faults stripe.lost_after=0.1,zendesk.429=3x   with things going wrong on purpose\n\n\
+        Claude is a scripted stand-in unless ANTHROPIC_API_KEY is set or --model-url is given.")]
+    Demo(DemoArgs),
+    /// The real thing: works the tickets of your Zendesk
+    #[command(after_help = "Reads deskhand.toml, then the environment (DESKHAND_ZENDESK__BASE_URL sets zendesk.base_url).\n\
+        Every mistake in it is reported at once; the exit status is then 2. `deskhand init` writes a first file.")]
+    Serve(ServeArgs),
+    /// Only the simulators: Zendesk, Stripe, billing API, mail and the Messages API on one address
+    #[command(after_help = "Prints the base URL of each vendor and the credentials that it takes.\n\
+        GET /_world shows what happened; POST /_faults with a spec such as `stripe.500=2x` changes what goes wrong.")]
+    Sim(SimArgs),
+    /// Asks a few questions and writes deskhand.toml
+    Init(InitArgs),
+}
+
+#[derive(Args)]
+struct DemoArgs {
+    /// Folder of a world; without it the shipped shop is used
+    #[arg(long, value_name = "DIR")]
+    world: Option<PathBuf>,
+    /// Only the first N tickets of the world
+    #[arg(long, value_name = "N")]
+    tickets: Option<usize>,
+    /// Seed of everything that is left to chance
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// Tickets per minute, evenly spaced, instead of the times in the world
+    #[arg(long, value_name = "R", value_parser = positive)]
+    rate: Option<f64>,
+    /// Where the pages listen
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8484")]
+    listen: SocketAddr,
+    /// Folder that keeps journal and world; without it everything is forgotten at the end
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// What goes wrong on purpose: vendor.fault=RATE or vendor.fault=Nx, separated by commas
+    #[arg(long, value_name = "SPEC", default_value = "")]
+    faults: String,
+    /// A server that speaks the Messages API, instead of the stand-in
+    #[arg(long, value_name = "URL")]
+    model_url: Option<String>,
+    /// Stop when every ticket has come to rest and print the summary
+    #[arg(long)]
+    exit: bool,
+    /// Print the summary as one JSON object (with --exit)
+    #[arg(long, requires = "exit")]
+    json: bool,
+}
+
+#[derive(Args)]
+struct ServeArgs {
+    /// The configuration
+    #[arg(long, value_name = "FILE", default_value = "deskhand.toml")]
+    config: PathBuf,
+}
+
+#[derive(Args)]
+struct SimArgs {
+    /// Folder of a world; without it the shipped shop is used
+    #[arg(long, value_name = "DIR")]
+    world: Option<PathBuf>,
+    /// Where they listen (mail takes a port of its own)
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8585")]
+    listen: SocketAddr,
+    /// What goes wrong on purpose
+    #[arg(long, value_name = "SPEC", default_value = "")]
+    faults: String,
+    /// Seed of everything that is left to chance
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Args)]
+struct InitArgs {
+    /// The file to write
+    #[arg(long, value_name = "FILE", default_value = "deskhand.toml")]
+    config: PathBuf,
+    /// Write over a file that is there
+    #[arg(long)]
+    force: bool,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(rate),
+        _ => Err("give a number above 0".to_owned()),
+    }
+}
+
+/// A configuration or a world that must be mended first.
+const EXIT_BAD_INPUT: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let quiet = matches!(&cli.command, Command::Demo(_) | Command::Init(_));
+    telemetry::start(quiet);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: the process cannot start its threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(cli.command)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {}", chain(&error));
+            let bad_input = error.chain().any(|cause| {
+                cause.is::<config::Mistakes>()
+                    || cause.is::<sim::world_file::BadWorld>()
+                    || cause.is::<sim::faults::BadFaults>()
+            });
+            ExitCode::from(if bad_input { EXIT_BAD_INPUT } else { 1 })
+        }
+    }
+}
+
+/// The error and its causes, each once.
+fn chain(error: &anyhow::Error) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        if !lines.iter().any(|line| line.contains(&text)) {
+            lines.push(text);
+        }
+    }
+    lines.join("\n  because: ")
+}
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Demo(args) => {
+            let held = demo::run(demo::Options {
+                world: args.world,
+                tickets: args.tickets,
+                seed: args.seed,
+                rate: args.rate,
+                listen: args.listen,
+                data: args.data,
+                faults: args.faults,
+                api_key: std::env::var("ANTHROPIC_API_KEY").ok().filter(|key| !key.is_empty() && args.model_url.is_none()),
+                model_url: args.model_url,
+                exit: args.exit,
+                json: args.json,
+            })
+            .await?;
+            Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Serve(args) => {
+            serve::run(&args.config).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Sim(args) => {
+            sim_only(args).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Init(args) => {
+            init::run(&args.config, args.force).context("the configuration was not written")?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+async fn sim_only(args: SimArgs) -> anyhow::Result<()> {
+    let files = match &args.world {
+        Some(folder) => sim::world_file::load_dir(folder)?,
+        None => sim::world_file::shipped()?,
+    };
+    let clock = deskhand::clock::Clock::starting_at(files.now);
+    let mut options = sim::Options::new(files, clock);
+    options.faults = args.faults.parse::<sim::faults::Faults>()?;
+    options.seed = args.seed;
+    options.listen = args.listen;
+    let running = sim::Sim::start(options).await?;
+    println!("simulators of {} (nothing here is real)\n", running.world().files().shop.name);
+    println!("  Zendesk    {}", running.zendesk_url());
+    println!("             OAuth client {} / {}", sim::credentials::ZENDESK_CLIENT_ID, sim::credentials::ZENDESK_CLIENT_SECRET);
+    println!("  Stripe     {}   key {}", running.stripe_url(), sim::credentials::STRIPE_KEY);
+    println!("  billing    {}   token {}", running.billing_url(), sim::credentials::BILLING_TOKEN);
+    println!("  Claude     {}   key {} (a scripted stand-in)", running.claude_url(), sim::credentials::CLAUDE_KEY);
+    println!("  mail       {}", running.smtp_address());
+    println!("\n  what happened   curl {}/_world", running.base_url());
+    println!("  faults          curl -X POST -d 'stripe.500=2x' {}/_faults", running.base_url());
+    println!("  stop            Ctrl-C");
+    tokio::signal::ctrl_c().await.context("the stop signal cannot be heard")?;
+    running.shutdown().await;
+    Ok(())
+}

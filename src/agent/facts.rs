@@ -83,7 +83,7 @@ fn stripe_only(customer: &StripeCustomer) -> Customer {
     Customer {
         id: CustomerId::new(customer.id.as_str()),
         name: customer.name.clone().unwrap_or_default(),
-        address: customer.address.clone().unwrap_or_default(),
+        address: customer.email.clone().unwrap_or_default(),
         status: if customer.delinquent { AccountStatus::Unpaid } else { AccountStatus::Active },
         flags: Vec::new(),
         since: customer.created_at,

@@ -121,7 +121,7 @@ impl Performer {
 
     async fn ask(&self, this: &Try<'_>, model: &str, request: &Request) -> Result<Asked, Box<Tried>> {
         let _permit = self.model_calls.acquire().await.expect("the semaphore is never closed");
-        match self.claude.send(&request.body).await {
+        match self.claude.send(request.body.clone()).await {
             Ok(answer) => Ok(Asked {
                 content: answer.content,
                 stop_reason: answer.stop_reason,

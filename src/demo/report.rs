@@ -364,7 +364,7 @@ fn compare(id: i64, expect: &Expect, got: &TicketReport, world: &World, runs: &[
         out.push(format!("ticket {id}: the answer does not rest on article {article}"));
     }
     if let Some(language) = &answer.language
-        && let Some(found) = signals::language(&text)
+        && let Some(found) = signals::language::of(&text)
         && found != language
     {
         out.push(format!("ticket {id}: the answer is in `{found}`, expected `{language}`"));

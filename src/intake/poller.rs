@@ -235,7 +235,6 @@ pub fn skip_reason(ticket: &Ticket, history: &TicketHistory, settings: &Settings
     let later = |author| {
         ticket.messages.iter().any(|message| message.public && message.author == author && message.id > request.id)
     };
-    let address = ticket.requester.address.as_deref().unwrap_or_default();
     let (own, quoted) = own_words(&request.text);
     let own = if own.trim().is_empty() { quoted.unwrap_or_default() } else { own };
     if ticket.status == TicketStatus::Closed {
@@ -244,7 +243,7 @@ pub fn skip_reason(ticket: &Ticket, history: &TicketHistory, settings: &Settings
         Some("person_owns")
     } else if later(Author::Deskhand) {
         Some("own_write")
-    } else if signals::machine_mail(request, &ticket.subject, address).is_some() {
+    } else if signals::machine_mail(request, &ticket.subject, ticket.requester.address.as_deref()).is_some() {
         Some("machine_mail")
     } else if signals::spam(&ticket.subject, &own).is_some() {
         Some("spam")

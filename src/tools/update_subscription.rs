@@ -59,10 +59,7 @@ async fn settled(
     }
     let subscription = match operation.subscription {
         Some(subscription) => Some(subscription),
-        None => match context.account.customer() {
-            Some(customer) => billing.subscription(&customer.id, &change.subscription).await?,
-            None => None,
-        },
+        None => billing.subscription(&change.subscription).await?.map(|(subscription, _)| subscription),
     };
     Ok(confirmed(change, &operation.id, subscription.as_ref()))
 }

@@ -90,6 +90,15 @@ impl World {
         self.lock().public_replies(ticket).into_iter().cloned().collect()
     }
 
+    /// How many public comments stand on a ticket whose update carried this value in its metadata.
+    pub fn public_replies_under(&self, ticket: i64, value: &str) -> usize {
+        let world = self.lock();
+        let Some(ticket) = world.tickets.get(&ticket) else { return 0 };
+        let marked = ticket.audits.iter().filter(|audit| audit.custom.values().any(|custom| custom == value));
+        let audits: Vec<i64> = marked.map(|audit| audit.id).collect();
+        ticket.comments.iter().filter(|comment| comment.public && audits.contains(&comment.audit)).count()
+    }
+
     /// How often a route (or kind) of a vendor was counted, by what was counted; 0 when never.
     pub fn counter(&self, vendor: &str, route: &str, what: &str) -> u64 {
         let world = self.lock();

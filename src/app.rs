@@ -172,7 +172,7 @@ impl App {
     async fn work(&self, config: &Config, clock: &Clock, options: &Options, prompts: Prompts) -> Result<(), Error> {
         let helpdesk = zendesk_client(config, clock)?;
         let me = self.meet(&helpdesk, clock).await?;
-        let knowledge = Knowledge::open(Some(&config.data_dir.join("knowledge.db")))?;
+        let knowledge = Arc::new(Knowledge::open(Some(&config.data_dir.join("knowledge.db")))?);
         let intake = IntakeSettings {
             me,
             runs_per_ticket_per_day_max: config.runs_per_ticket_per_day_max,
@@ -224,7 +224,7 @@ impl App {
     }
 
     /// Fills the index once before the first ticket is worked, then keeps it fresh.
-    async fn read_help_center(&self, helpdesk: zendesk::Zendesk, knowledge: Knowledge, clock: &Clock) {
+    async fn read_help_center(&self, helpdesk: zendesk::Zendesk, knowledge: Arc<Knowledge>, clock: &Clock) {
         read_articles(&helpdesk, &knowledge).await;
         self.activity.knowledge_read.store(1, Ordering::Release);
         let (stop, clock) = (self.stop.clone(), clock.clone());
@@ -271,7 +271,7 @@ impl App {
             () = self.tasks.wait() => {}
             () = clock.sleep(STOP_WITHIN) => warn!("some steps did not end in time; they are done again under their keys"),
         }
-        self.store.close();
+        self.store.close().await;
         debug!("stopped");
     }
 }
@@ -309,11 +309,13 @@ async fn wait(stop: &CancellationToken, clock: &Clock, for_: Duration) -> bool {
     }
 }
 
-async fn read_articles(helpdesk: &zendesk::Zendesk, knowledge: &Knowledge) {
+async fn read_articles(helpdesk: &zendesk::Zendesk, knowledge: &Arc<Knowledge>) {
     match helpdesk.articles().await {
         Ok(articles) => {
-            match knowledge.replace_all(articles).await {
-                Ok(kept) => info!("help center read: {kept} articles can be searched"),
+            let knowledge = knowledge.clone();
+            match tokio::task::spawn_blocking(move || knowledge.replace_all(&articles)).await {
+                Ok(Ok(size)) => info!("help center read: {} articles can be searched", size.articles),
+                Ok(Err(failed)) => error!("the help center's index could not be written: {failed}"),
                 Err(failed) => error!("the help center's index could not be written: {failed}"),
             }
         }
@@ -338,7 +340,7 @@ fn performer(
     clock: &Clock,
     prompts: Prompts,
     zendesk: zendesk::Zendesk,
-    knowledge: Knowledge,
+    knowledge: Arc<Knowledge>,
     me: UserId,
 ) -> Result<Performer, Error> {
     let wrong = |vendor, hint| move |source| Error::Vendor { vendor, source, hint };

@@ -187,6 +187,7 @@ impl Performer {
             again: this.again,
             started_at: this.started_at,
             done_line: handover::effects_line(state),
+            language: state.language(),
         }
     }
 

@@ -164,7 +164,7 @@ fn layers(files: &WorldFiles, sim: &Sim, folder: &Path, options: &Options) -> La
     text("zendesk.client_secret", credentials::ZENDESK_CLIENT_SECRET.to_owned(), &mut layers);
     layers.set("zendesk.poll_every_ms", if options.exit { 650_i64 } else { 1_000 });
     for rule in ["default", "churn", "legal", "refund_limit", "refund_sum", "currency_without_limit"] {
-        let group = report::group_for(files, rule).and_then(|name| sim.world().lock().group_id(name));
+        let group = report::group_for(files, rule).and_then(|name| sim.world().lock().group_named(name));
         if let Some(id) = group {
             layers.set(&format!("zendesk.groups.{rule}"), id);
         }

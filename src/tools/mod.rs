@@ -1,6 +1,8 @@
 //! The nine tools: what the model reads of each, and what each does. One file per tool; a tool turns a typed intent into
 //! calls of the vendors' clients and their answer into compact JSON. No policy and no journal here.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Value, json};
@@ -39,7 +41,7 @@ pub struct Tools {
     /// Mail.
     pub email: Option<Email>,
     /// The help center's index.
-    pub knowledge: Knowledge,
+    pub knowledge: Arc<Knowledge>,
     /// The time.
     pub clock: Clock,
     /// Who we are at the helpdesk.
@@ -81,6 +83,8 @@ pub struct Context<'a> {
     pub started_at: Timestamp,
     /// What was done in this run, in one line for a colleague.
     pub done_line: String,
+    /// The language of the customer, two letters.
+    pub language: &'a str,
 }
 
 /// What came of a tool's work.

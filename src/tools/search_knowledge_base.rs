@@ -11,14 +11,13 @@ const PASSAGES_MAX: usize = 4;
 
 pub(super) async fn perform(
     tools: &Tools,
-    _context: &Context<'_>,
+    context: &Context<'_>,
     asked: &SearchKnowledgeBase,
 ) -> Result<Performed, Error> {
-    let found = tools.knowledge.search(&asked.query, PASSAGES_MAX).await.map_err(|e| Error::Retry {
-        vendor: "knowledge",
-        after: None,
-        reason: e.to_string(),
-    })?;
+    let (knowledge, query, language) = (tools.knowledge.clone(), asked.query.clone(), context.language.to_owned());
+    let searched = tokio::task::spawn_blocking(move || knowledge.search(&query, Some(&language), PASSAGES_MAX)).await;
+    let failed = |reason: String| Error::Retry { vendor: "knowledge", after: None, reason };
+    let found = searched.map_err(|e| failed(e.to_string()))?.map_err(|e| failed(e.to_string()))?;
     let passages: Vec<Value> = found
         .iter()
         .map(|passage| {

@@ -2,7 +2,10 @@
 //! the classes of failure, and the forms in which vendors ask us to wait. No policy, no retries: whoever calls decides from
 //! the class whether and when to try again, because only the journal knows what was tried before.
 
+pub mod billing;
 pub mod claude;
+pub mod email;
+pub mod stripe;
 pub mod zendesk;
 
 use std::time::Duration;
@@ -11,7 +14,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 
-use crate::failure::{Failure, FailureClass};
+use crate::run::entry::{Failure, FailureClass};
 
 /// The largest answer that is read, in bytes. An incremental page of 1,000 tickets with users is about 5 MB.
 const ANSWER_MAX_BYTES: usize = 64 * 1024 * 1024;

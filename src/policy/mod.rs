@@ -10,8 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::money::Currency;
 
+pub mod answer;
 pub mod facts;
 pub mod rules;
+pub mod signals;
+mod words;
 
 /// The version of the rules as they are written here; goes up with every change of their meaning and stands in each
 /// judgement.

@@ -43,7 +43,7 @@ pub(super) async fn perform(
 /// What the API says has become of the change: done, or not yet (asked again later), or never.
 async fn settled(
     billing: &Billing,
-    context: &Context<'_>,
+    _context: &Context<'_>,
     change: &UpdateSubscription,
     operation: Operation,
 ) -> Result<Performed, Error> {

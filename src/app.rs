@@ -60,7 +60,9 @@ pub enum Error {
     #[error(transparent)]
     Knowledge(#[from] knowledge::Error),
     /// The pages' address.
-    #[error("the pages cannot listen on `{address}`: {source}\nhint: set `web.listen` to a free address, or stop what uses it")]
+    #[error(
+        "the pages cannot listen on `{address}`: {source}\nhint: set `web.listen` to a free address, or stop what uses it"
+    )]
     Listen {
         /// The address.
         address: String,
@@ -189,7 +191,11 @@ impl App {
         });
         let performer = Arc::new(performer(config, clock, prompts, helpdesk, knowledge.clone(), me)?);
         self.read_help_center(zendesk_client(config, clock)?, knowledge, clock).await;
-        self.poll(Poller::new(self.journal.clone(), zendesk_client(config, clock)?, clock.clone(), intake), config, clock);
+        self.poll(
+            Poller::new(self.journal.clone(), zendesk_client(config, clock)?, clock.clone(), intake),
+            config,
+            clock,
+        );
         for number in 1..=config.concurrent_runs {
             let worker = Worker {
                 name: format!("worker-{number}"),
@@ -216,7 +222,8 @@ impl App {
                     clock.sleep(Duration::from_secs(2)).await;
                 }
                 Err(source) => {
-                    let hint = "check `zendesk.base_url` and the OAuth client; the bot's user must be an agent or admin";
+                    let hint =
+                        "check `zendesk.base_url` and the OAuth client; the bot's user must be an agent or admin";
                     return Err(Error::Vendor { vendor: "Zendesk", source, hint });
                 }
             }
@@ -237,7 +244,8 @@ impl App {
 
     fn poll(&self, mut poller: Poller, config: &Config, clock: &Clock) {
         let list_every = Duration::from_millis(config.zendesk.poll_every_ms);
-        let incremental_every = SignedDuration::from_secs(i64::try_from(config.zendesk.incremental_every_s).unwrap_or(60));
+        let incremental_every =
+            SignedDuration::from_secs(i64::try_from(config.zendesk.incremental_every_s).unwrap_or(60));
         let (stop, clock, activity) = (self.stop.clone(), clock.clone(), self.activity.clone());
         self.tasks.spawn(async move {
             let mut incremental_due = clock.now();
@@ -328,7 +336,9 @@ fn zendesk_client(config: &Config, clock: &Clock) -> Result<zendesk::Zendesk, Er
         ZendeskAuth::OAuth { client_id, client_secret } => {
             zendesk::Auth::OAuth { client_id: client_id.clone(), client_secret: client_secret.clone() }
         }
-        ZendeskAuth::ApiToken { email, token } => zendesk::Auth::ApiToken { email: email.clone(), token: token.clone() },
+        ZendeskAuth::ApiToken { email, token } => {
+            zendesk::Auth::ApiToken { email: email.clone(), token: token.clone() }
+        }
     };
     let settings = zendesk::Settings::new(config.zendesk.base_url.clone(), auth);
     let hint = "check `zendesk.base_url`";

@@ -38,12 +38,42 @@ struct Question {
 const QUESTIONS: [Question; 9] = [
     Question { key: "shop.name", ask: "Name of your shop, as customers know it", default: None, secret: false },
     Question { key: "shop.support_address", ask: "Address that customers write to", default: None, secret: false },
-    Question { key: "zendesk.base_url", ask: "Address of your Zendesk (https://acme.zendesk.com)", default: None, secret: false },
-    Question { key: "zendesk.client_id", ask: "Unique identifier of your Zendesk OAuth client", default: None, secret: false },
-    Question { key: "zendesk.client_secret_file", ask: "File that holds its secret", default: Some("zendesk.secret"), secret: true },
-    Question { key: "claude.api_key_file", ask: "File that holds your Claude API key", default: Some("claude.secret"), secret: true },
-    Question { key: "stripe.api_key_file", ask: "File that holds your restricted Stripe key", default: Some("stripe.secret"), secret: true },
-    Question { key: "billing.base_url", ask: "Address of your billing API (empty: you have none)", default: Some(""), secret: false },
+    Question {
+        key: "zendesk.base_url",
+        ask: "Address of your Zendesk (https://acme.zendesk.com)",
+        default: None,
+        secret: false,
+    },
+    Question {
+        key: "zendesk.client_id",
+        ask: "Unique identifier of your Zendesk OAuth client",
+        default: None,
+        secret: false,
+    },
+    Question {
+        key: "zendesk.client_secret_file",
+        ask: "File that holds its secret",
+        default: Some("zendesk.secret"),
+        secret: true,
+    },
+    Question {
+        key: "claude.api_key_file",
+        ask: "File that holds your Claude API key",
+        default: Some("claude.secret"),
+        secret: true,
+    },
+    Question {
+        key: "stripe.api_key_file",
+        ask: "File that holds your restricted Stripe key",
+        default: Some("stripe.secret"),
+        secret: true,
+    },
+    Question {
+        key: "billing.base_url",
+        ask: "Address of your billing API (empty: you have none)",
+        default: Some(""),
+        secret: false,
+    },
     Question { key: "web.time_zone", ask: "Time zone of the pages", default: Some("UTC"), secret: false },
 ];
 

@@ -30,8 +30,10 @@ enum Command {
         Claude is a scripted stand-in unless ANTHROPIC_API_KEY is set or --model-url is given.")]
     Demo(DemoArgs),
     /// The real thing: works the tickets of your Zendesk
-    #[command(after_help = "Reads deskhand.toml, then the environment (DESKHAND_ZENDESK__BASE_URL sets zendesk.base_url).\n\
-        Every mistake in it is reported at once; the exit status is then 2. `deskhand init` writes a first file.")]
+    #[command(
+        after_help = "Reads deskhand.toml, then the environment (DESKHAND_ZENDESK__BASE_URL sets zendesk.base_url).\n\
+        Every mistake in it is reported at once; the exit status is then 2. `deskhand init` writes a first file."
+    )]
     Serve(ServeArgs),
     /// Only the simulators: Zendesk, Stripe, billing API, mail and the Messages API on one address
     #[command(after_help = "Prints the base URL of each vendor and the credentials that it takes.\n\
@@ -166,7 +168,9 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
                 listen: args.listen,
                 data: args.data,
                 faults: args.faults,
-                api_key: std::env::var("ANTHROPIC_API_KEY").ok().filter(|key| !key.is_empty() && args.model_url.is_none()),
+                api_key: std::env::var("ANTHROPIC_API_KEY")
+                    .ok()
+                    .filter(|key| !key.is_empty() && args.model_url.is_none()),
                 model_url: args.model_url,
                 exit: args.exit,
                 json: args.json,
@@ -202,7 +206,11 @@ async fn sim_only(args: SimArgs) -> anyhow::Result<()> {
     let running = sim::Sim::start(options).await?;
     println!("simulators of {} (nothing here is real)\n", running.world().files().shop.name);
     println!("  Zendesk    {}", running.zendesk_url());
-    println!("             OAuth client {} / {}", sim::credentials::ZENDESK_CLIENT_ID, sim::credentials::ZENDESK_CLIENT_SECRET);
+    println!(
+        "             OAuth client {} / {}",
+        sim::credentials::ZENDESK_CLIENT_ID,
+        sim::credentials::ZENDESK_CLIENT_SECRET
+    );
     println!("  Stripe     {}   key {}", running.stripe_url(), sim::credentials::STRIPE_KEY);
     println!("  billing    {}   token {}", running.billing_url(), sim::credentials::BILLING_TOKEN);
     println!("  Claude     {}   key {} (a scripted stand-in)", running.claude_url(), sim::credentials::CLAUDE_KEY);

@@ -121,7 +121,8 @@ fn opening(state: &RunState, account: &AccountRead, shop: &Shop) -> Vec<Message>
         state.language(),
     );
     let call = |id: &str, name: &str| json!({ "type": "tool_use", "id": id, "name": name, "input": {} });
-    let result = |id: &str, output: &Value| json!({ "type": "tool_result", "tool_use_id": id, "content": output.to_string() });
+    let result =
+        |id: &str, output: &Value| json!({ "type": "tool_result", "tool_use_id": id, "content": output.to_string() });
     let thread = get_recent_tickets::output(&state.ticket, account, state.shown_at_start, state.language());
     vec![
         Message { role: "user", content: Content::Blocks(vec![json!({ "type": "text", "text": first })]) },
@@ -231,7 +232,8 @@ fn output_config(asking: &Asking) -> Value {
         "summary": { "type": "string", "description": "what the customer asks for, one English sentence, no names" },
     });
     let required: Vec<&String> = properties.as_object().into_iter().flat_map(|map| map.keys()).collect();
-    let schema = json!({ "type": "object", "additionalProperties": false, "required": required, "properties": properties });
+    let schema =
+        json!({ "type": "object", "additionalProperties": false, "required": required, "properties": properties });
     let mut config = json!({ "format": { "type": "json_schema", "schema": schema } });
     if !asking.effort.is_empty() {
         config["effort"] = json!(asking.effort);
@@ -241,7 +243,17 @@ fn output_config(asking: &Asking) -> Value {
 
 /// The router's categories, as `prompts/router.md` defines them.
 pub const CATEGORIES: [&str; 12] = [
-    "billing", "refund", "order", "account", "subscription", "how_to", "bug", "feature_request", "security", "spam", "thanks",
+    "billing",
+    "refund",
+    "order",
+    "account",
+    "subscription",
+    "how_to",
+    "bug",
+    "feature_request",
+    "security",
+    "spam",
+    "thanks",
     "other",
 ];
 

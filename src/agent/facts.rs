@@ -18,7 +18,9 @@ pub async fn read(tools: &Tools, ticket: &Ticket) -> Result<AccountRead, clients
         return Ok(account); // Nobody is recognised by a name.
     };
     let (billing, stripe) = match &tools.billing {
-        Some(billing) => tokio::try_join!(billing.customers_by_email(address), tools.stripe.customers_by_email(address))?,
+        Some(billing) => {
+            tokio::try_join!(billing.customers_by_email(address), tools.stripe.customers_by_email(address))?
+        }
         None => (Vec::new(), tools.stripe.customers_by_email(address).await?),
     };
     match_accounts(&mut account, billing, stripe);
@@ -32,7 +34,9 @@ pub async fn read(tools: &Tools, ticket: &Ticket) -> Result<AccountRead, clients
             None => Ok(Vec::new()),
         }
     };
-    if let Some(billing) = tools.billing.as_ref().filter(|_| customer.stripe.as_ref().is_none_or(|id| id.as_str() != customer.id.as_str())) {
+    if let Some(billing) =
+        tools.billing.as_ref().filter(|_| customer.stripe.as_ref().is_none_or(|id| id.as_str() != customer.id.as_str()))
+    {
         let (orders, subscriptions, plans, facts, payments) = tokio::try_join!(
             billing.orders(&customer.id, ORDERS_MAX),
             billing.subscriptions(&customer.id),
@@ -69,7 +73,9 @@ fn match_accounts(account: &mut AccountRead, mut billing: Vec<Customer>, stripe:
         ([one], [counterpart]) if one.stripe.is_none() => one.stripe = Some(counterpart.id.clone()),
         (known, others) => {
             if let ([one], [_, ..]) = (&*known, others) {
-                account.contradictions.push(format!("Stripe has a customer on this address that account {} does not name", one.id));
+                account
+                    .contradictions
+                    .push(format!("Stripe has a customer on this address that account {} does not name", one.id));
             }
             extra = others.iter().map(|other| stripe_only(other)).collect();
         }

@@ -206,7 +206,10 @@ impl Worker {
                 let asked_ms = after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
                 let pause = pause_ms(&state.run, step, attempt, asked_ms);
                 let retry_at_ms = self.clock.now_ms().saturating_add(i64::try_from(pause).unwrap_or(i64::MAX));
-                warn!(step.no = step.0, "try {attempt} failed, next in {pause} ms: {}: {}", failure.vendor, failure.message);
+                warn!(
+                    step.no = step.0,
+                    "try {attempt} failed, next in {pause} ms: {}: {}", failure.vendor, failure.message
+                );
                 Body::StepDelayed { step, attempt, failure, retry_at_ms }
             }
         }

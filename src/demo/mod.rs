@@ -112,7 +112,8 @@ pub async fn run(options: Options) -> Result<bool, Error> {
     let folder: &Path = match &options.data {
         Some(folder) => folder,
         None => {
-            scratch = tempfile::tempdir().map_err(|source| Error::Data { path: "the temporary folder".to_owned(), source })?;
+            scratch = tempfile::tempdir()
+                .map_err(|source| Error::Data { path: "the temporary folder".to_owned(), source })?;
             scratch.path()
         }
     };
@@ -203,7 +204,10 @@ async fn greet(app: &App, sim: &Sim, options: &Options, clock: &Clock, stand_in:
     let link = web::demo_sign_in_link(&*app.accounts, &app.url, clock).await?;
     let mut out = std::io::stderr().lock();
     let who = match (stand_in, &options.model_url) {
-        (true, _) => "Claude is a scripted stand-in here, and every vendor is simulated: no account, no key, no network.".to_owned(),
+        (true, _) => {
+            "Claude is a scripted stand-in here, and every vendor is simulated: no account, no key, no network."
+                .to_owned()
+        }
         (false, Some(url)) => format!("Claude is served by {url}; every other vendor is simulated."),
         (false, None) => "Claude is the real one, on your key; every other vendor is simulated.".to_owned(),
     };
@@ -290,19 +294,17 @@ async fn rest(app: &App, sim: &Sim, clock: &Clock) -> Result<bool, Error> {
         // Quiet means: nothing to do, and intake has looked twice since and found nothing.
         match (busy, quiet_since) {
             (true, _) => quiet_since = None,
-            (false, Some((since, then))) if then == arrived && turns >= since + 2 => {
-                match next_timer(sim, &rows) {
-                    Some(due) => {
-                        info!("nothing to do until {due}; the clock moves there");
-                        clock.advance_to(due + Duration::from_millis(1));
-                        quiet_since = None;
-                    }
-                    None => {
-                        bar.finish_and_clear();
-                        return Ok(true);
-                    }
+            (false, Some((since, then))) if then == arrived && turns >= since + 2 => match next_timer(sim, &rows) {
+                Some(due) => {
+                    info!("nothing to do until {due}; the clock moves there");
+                    clock.advance_to(due + Duration::from_millis(1));
+                    quiet_since = None;
                 }
-            }
+                None => {
+                    bar.finish_and_clear();
+                    return Ok(true);
+                }
+            },
             (false, Some((_, then))) if then == arrived => {}
             (false, _) => quiet_since = Some((turns, arrived)),
         }
@@ -383,7 +385,8 @@ fn print(report: &Report, json: bool) -> Result<(), Error> {
 fn summary(out: &mut impl std::io::Write, report: &Report) -> std::io::Result<()> {
     let totals = &report.totals;
     writeln!(out, "\n{} · {} tickets · Claude: {}", report.world, totals.tickets, report.model)?;
-    let outcomes: Vec<String> = totals.outcomes.iter().map(|(name, n)| format!("{n} {}", name.replace('_', " "))).collect();
+    let outcomes: Vec<String> =
+        totals.outcomes.iter().map(|(name, n)| format!("{n} {}", name.replace('_', " "))).collect();
     writeln!(out, "  outcomes       {}", outcomes.join(", "))?;
     let effects: Vec<String> = totals.effects.iter().map(|(name, n)| format!("{n} {name}")).collect();
     writeln!(out, "  effects        {}", if effects.is_empty() { "none".to_owned() } else { effects.join(", ") })?;

@@ -197,7 +197,8 @@ struct Sent {
 fn effects_by_run(world: &World) -> Sent {
     let mut effects = Vec::new();
     for refund in world.refunds() {
-        let args = json!({ "payment": refund.payment, "amount_minor": refund.amount_minor, "currency": refund.currency });
+        let args =
+            json!({ "payment": refund.payment, "amount_minor": refund.amount_minor, "currency": refund.currency });
         let key = refund.idempotency_key.as_deref().and_then(origin);
         effects.push((key, EffectReport { tool: "create_refund".to_owned(), args }));
     }
@@ -267,7 +268,9 @@ fn with_intent(key: Option<&(RunId, StepNo)>, effect: &EffectReport, runs: &[Rea
             args["subscription"] = json!(change.subscription);
             effect.args = args;
         }
-        Some(Work::Tool { intent: Intent::SendFollowupEmail(mail), .. }) => effect.args["after_s"] = json!(mail.after_s),
+        Some(Work::Tool { intent: Intent::SendFollowupEmail(mail), .. }) => {
+            effect.args["after_s"] = json!(mail.after_s)
+        }
         _ => {}
     }
     effect
@@ -378,7 +381,9 @@ fn plain(text: &str) -> String {
 
 fn articles_named(runs: &[Read]) -> BTreeSet<i64> {
     let works = runs.iter().flat_map(|read| &read.entries).filter_map(|entry| match &entry.body {
-        Body::StepStarted { work: Work::Tool { intent: Intent::LogResolution(resolution), .. }, .. } => Some(resolution),
+        Body::StepStarted { work: Work::Tool { intent: Intent::LogResolution(resolution), .. }, .. } => {
+            Some(resolution)
+        }
         _ => None,
     });
     works.flat_map(|resolution| &resolution.articles).map(|article| article.0).collect()
@@ -404,7 +409,12 @@ fn compare_effects(id: i64, expected: &[ExpectedEffect], got: &[EffectReport], o
 }
 
 fn guarantees(world: &World, runs: &BTreeMap<i64, Vec<Read>>, sent: &Sent) -> Vec<GuaranteeReport> {
-    vec![no_ticket_lost(world, runs), nothing_twice(world, runs, sent), no_step_redone(runs), no_rule_passed(runs, sent)]
+    vec![
+        no_ticket_lost(world, runs),
+        nothing_twice(world, runs, sent),
+        no_step_redone(runs),
+        no_rule_passed(runs, sent),
+    ]
 }
 
 fn guarantee(id: &'static str, checked: String, broken_by: Vec<String>) -> GuaranteeReport {
@@ -447,7 +457,8 @@ fn nothing_twice(world: &World, runs: &BTreeMap<i64, Vec<Read>>, sent: &Sent) ->
     let mut confirmed = BTreeSet::new();
     for read in runs.values().flatten() {
         for entry in &read.entries {
-            if let Body::StepFinished { step, result: StepResult::Tool { effect: Some(effect), .. }, .. } = &entry.body {
+            if let Body::StepFinished { step, result: StepResult::Tool { effect: Some(effect), .. }, .. } = &entry.body
+            {
                 let scheduled = matches!(effect, crate::policy::facts::ConfirmedEffect::Mail { sent: false, .. });
                 if !scheduled {
                     confirmed.insert((read.state.run.clone(), *step));

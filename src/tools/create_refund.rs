@@ -41,7 +41,10 @@ pub(super) async fn perform(tools: &Tools, context: &Context<'_>, refund: &Creat
     let payment = found.payment;
     let amount = refund.amount();
     if payment.disputed {
-        return Ok(Performed::refusal("the cardholder disputes this payment", "escalate with reason ambiguous_account"));
+        return Ok(Performed::refusal(
+            "the cardholder disputes this payment",
+            "escalate with reason ambiguous_account",
+        ));
     }
     if payment.refundable.currency != amount.currency || payment.refundable.minor < amount.minor {
         let rest = payment.refundable;

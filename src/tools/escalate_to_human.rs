@@ -17,28 +17,28 @@ pub(super) async fn perform(
     context: &Context<'_>,
     escalation: &EscalateToHuman,
 ) -> Result<Performed, Error> {
-    let stamp = match note(tools, context, &super::log_resolution::answer_html(&note_text(context, escalation))).await? {
+    let stamp = match note(tools, context, &super::log_resolution::answer_html(&note_text(context, escalation))).await?
+    {
         Ok(stamp) => stamp,
         Err(overtaken) => return Ok(overtaken),
     };
     let mut ticket = context.ticket.clone();
     ticket.updated_at = stamp;
-    let context = Context {
-        ticket: &ticket,
-        key: context.key.clone(),
-        done_line: String::new(),
-        ..*context
-    };
+    let context = Context { ticket: &ticket, key: context.key.clone(), done_line: String::new(), ..*context };
     let groups = &tools.settings.groups;
     let group = groups.get(context.rule.as_str()).or_else(|| groups.get("default")).copied();
-    write(tools, &context, Write {
-        html: super::log_resolution::answer_html(&escalation.holding_message),
-        status: TicketStatus::Open,
-        assignee: Assignee::Nobody,
-        group,
-        priority: Some(escalation.priority),
-        tag: "deskhand_escalated",
-    })
+    write(
+        tools,
+        &context,
+        Write {
+            html: super::log_resolution::answer_html(&escalation.holding_message),
+            status: TicketStatus::Open,
+            assignee: Assignee::Nobody,
+            group,
+            priority: Some(escalation.priority),
+            tag: "deskhand_escalated",
+        },
+    )
     .await
 }
 

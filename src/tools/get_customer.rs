@@ -9,7 +9,9 @@ use crate::account::{AccountRead, Subscription};
 pub(super) fn perform(context: &Context<'_>) -> Performed {
     match context.account.customer() {
         Some(_) => Performed::answer(output(context.account)),
-        None => Performed::refusal("no account is certain for this requester", "escalate with reason ambiguous_account"),
+        None => {
+            Performed::refusal("no account is certain for this requester", "escalate with reason ambiguous_account")
+        }
     }
 }
 

@@ -17,14 +17,18 @@ pub(super) async fn perform(
         ResolutionOutcome::Solved => TicketStatus::Solved,
         ResolutionOutcome::WaitingForCustomer => TicketStatus::Pending,
     };
-    write(tools, context, Write {
-        html: answer_html(&resolution.answer),
-        status,
-        assignee: Assignee::To(tools.me),
-        group: None,
-        priority: None,
-        tag: "deskhand_answered",
-    })
+    write(
+        tools,
+        context,
+        Write {
+            html: answer_html(&resolution.answer),
+            status,
+            assignee: Assignee::To(tools.me),
+            group: None,
+            priority: None,
+            tag: "deskhand_answered",
+        },
+    )
     .await
 }
 
@@ -33,8 +37,27 @@ pub fn answer_html(markdown: &str) -> String {
     let mut raw = String::new();
     html::push_html(&mut raw, Parser::new_ext(markdown, Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TABLES));
     let tags = [
-        "p", "br", "ul", "ol", "li", "strong", "em", "a", "code", "pre", "blockquote", "h2", "h3", "h4", "table",
-        "thead", "tbody", "tr", "th", "td", "del",
+        "p",
+        "br",
+        "ul",
+        "ol",
+        "li",
+        "strong",
+        "em",
+        "a",
+        "code",
+        "pre",
+        "blockquote",
+        "h2",
+        "h3",
+        "h4",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "del",
     ];
     ammonia::Builder::new().tags(tags.into_iter().collect()).link_rel(None).clean(&raw).to_string()
 }
@@ -47,7 +70,10 @@ mod tests {
     fn only_text_structure_and_links_get_through() {
         let check = |markdown: &str, html: &str| assert_eq!(answer_html(markdown).trim(), html, "{markdown}");
         check("Hi *Ada*,\n\nall done.", "<p>Hi <em>Ada</em>,</p>\n<p>all done.</p>");
-        check("[help](https://help.brightslot.example/a)", "<p><a href=\"https://help.brightslot.example/a\">help</a></p>");
+        check(
+            "[help](https://help.brightslot.example/a)",
+            "<p><a href=\"https://help.brightslot.example/a\">help</a></p>",
+        );
         check("<script>alert(1)</script>ok", "ok");
         check("[x](javascript:alert(1))", "<p><a>x</a></p>");
         check("<img src=x onerror=alert(1)>", "");

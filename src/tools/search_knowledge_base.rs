@@ -33,7 +33,9 @@ pub(super) async fn perform(
         .collect();
     let mut output = json!({ "passages": passages });
     if passages.is_empty() {
-        output["hint"] = json!("no article fits. Try once with other words; if nothing is found, do not answer from memory: escalate with reason no_grounding");
+        output["hint"] = json!(
+            "no article fits. Try once with other words; if nothing is found, do not answer from memory: escalate with reason no_grounding"
+        );
     }
     Ok(Performed::answer(output))
 }

@@ -9,7 +9,11 @@ use crate::clients::email::Mail;
 use crate::intent::SendFollowupEmail;
 use crate::policy::facts::ConfirmedEffect;
 
-pub(super) async fn perform(tools: &Tools, context: &Context<'_>, mail: &SendFollowupEmail) -> Result<Performed, Error> {
+pub(super) async fn perform(
+    tools: &Tools,
+    context: &Context<'_>,
+    mail: &SendFollowupEmail,
+) -> Result<Performed, Error> {
     if mail.after_s == 0 {
         return send(tools, context, mail).await;
     }

@@ -54,7 +54,10 @@ async fn settled(
             return Err(Error::Unknown { vendor: "billing", reason, source: None });
         }
         OperationState::Failed => {
-            return Ok(Performed::refusal("the change was not done", "do not claim it; escalate with what was asked for"));
+            return Ok(Performed::refusal(
+                "the change was not done",
+                "do not claim it; escalate with what was asked for",
+            ));
         }
     }
     let subscription = match operation.subscription {

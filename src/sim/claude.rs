@@ -28,7 +28,7 @@ use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -523,13 +523,19 @@ impl Claude {
 #[error("the connection was cut on purpose")]
 struct Cut;
 
+/// Bytes, then the break. The pause lets the server send what came before; it would drop that with the connection.
+fn then_cut(segments: Vec<Bytes>) -> Body {
+    let cut = stream::once(async {
+        tokio::task::yield_now().await;
+        Err(Cut)
+    });
+    Body::from_stream(stream::iter(segments.into_iter().map(Ok)).chain(cut))
+}
+
 fn plain(answer: &Answer, fault: Option<&FaultKind>) -> Response {
     let text = answer.message().to_string();
     let body = match fault {
-        Some(FaultKind::CutStream) => {
-            let half = Bytes::copy_from_slice(&text.as_bytes()[..text.len() / 2]);
-            Body::from_stream(stream::iter([Ok(half), Err(Cut)]))
-        }
+        Some(FaultKind::CutStream) => then_cut(vec![Bytes::copy_from_slice(&text.as_bytes()[..text.len() / 2])]),
         _ => Body::from(text),
     };
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
@@ -537,12 +543,11 @@ fn plain(answer: &Answer, fault: Option<&FaultKind>) -> Response {
 
 fn at_once(events: &[Event], cut: bool) -> Body {
     let wire: String = events.iter().map(Event::wire).collect();
-    let mut segments: Vec<Result<Bytes, Cut>> =
-        wire.as_bytes().chunks(SEGMENT_BYTES).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
+    let segments: Vec<Bytes> = wire.as_bytes().chunks(SEGMENT_BYTES).map(Bytes::copy_from_slice).collect();
     if cut {
-        segments.push(Err(Cut));
+        return then_cut(segments);
     }
-    Body::from_stream(stream::iter(segments))
+    Body::from_stream(stream::iter(segments.into_iter().map(Ok::<_, Cut>)))
 }
 
 /// Sends each event when its share of the output has been produced.
@@ -555,6 +560,7 @@ fn paced(clock: Clock, latency: Latency, events: Vec<Event>, output_tokens: u64,
         let clock = clock.clone();
         async move {
             let Some(event) = rest.next() else {
+                tokio::task::yield_now().await; // As in `then_cut`.
                 return cut.then_some((Err(Cut), (rest, sent, false)));
             };
             let sent = sent + u64::from(event.name == "content_block_delta");
@@ -570,3 +576,6 @@ fn paced(clock: Clock, latency: Latency, events: Vec<Event>, output_tokens: u64,
 pub fn no_recorder() -> Recorder {
     Arc::new(|_| {})
 }
+
+#[cfg(test)]
+mod tests;

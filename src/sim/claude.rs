@@ -62,7 +62,7 @@ pub struct Latency {
 }
 
 /// How the simulator is set up.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// The keys that are accepted; empty: any key that is not empty.
     pub keys: Vec<String>,
@@ -78,20 +78,6 @@ pub struct Settings {
     pub limits: Limits,
     /// Faults armed from the start.
     pub faults: Vec<Fault>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            keys: Vec::new(),
-            seed: 0,
-            floors: BTreeMap::new(),
-            preamble_counts: false,
-            latency: None,
-            limits: Limits::default(),
-            faults: Vec::new(),
-        }
-    }
 }
 
 /// What happened at one request, for whoever counts.

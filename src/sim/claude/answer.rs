@@ -345,7 +345,7 @@ impl Answer {
                 let odd = Event::new("content_block_weather", json!({"index": 0, "weather": {"type": "sun"}}));
                 out.insert(2.min(out.len()), odd);
                 let delta = json!({"index": 0, "delta": {"type": "colour_delta", "colour": "blue"}});
-                if self.parts.first().is_some() {
+                if !self.parts.is_empty() {
                     out.insert(3.min(out.len()), Event::new("content_block_delta", delta));
                 }
                 for event in &mut out {

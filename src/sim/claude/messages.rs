@@ -43,7 +43,7 @@ pub(super) fn check_system(system: Option<&Value>) -> Result<(), ApiError> {
         match object.get("text").and_then(Value::as_str) {
             None => return Err(required(&format!("{path}.text"))),
             Some("") if object.contains_key("cache_control") => {} // `markers` has the better message.
-            Some(text) if text.is_empty() => {
+            Some("") => {
                 return Err(ApiError::invalid("system: text content blocks must be non-empty"));
             }
             Some(_) => {}

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::fault::{io, storage};
 use crate::journal::Error;
 
-mod embedded {
+pub(super) mod embedded {
     refinery::embed_migrations!("src/journal/sqlite/migrations");
 }
 

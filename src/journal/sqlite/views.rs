@@ -62,12 +62,8 @@ fn search(query: &mut Query, text: &str) {
     );
 }
 
-fn runs(
-    connection: &Connection,
-    filter: &RunFilter,
-    before: Option<&(i64, RunId)>,
-    limit: u32,
-) -> Result<Vec<RunRow>, Fault> {
+/// The list of runs as SQL with its values.
+pub(super) fn runs_query(filter: &RunFilter, before: Option<&(i64, RunId)>, limit: u32) -> (String, Vec<Value>) {
     let mut query = Query::default();
     if let Some(status) = filter.status {
         query.and("status = ?", [Value::from(status.as_str().to_owned())]);
@@ -103,8 +99,18 @@ fn runs(
     query.values.push(Value::from(i64::from(limit)));
     // runs_opened; or runs_status, runs_outcome, runs_ticket when they are narrower.
     let sql = format!("SELECT {RUN_COLUMNS} FROM runs WHERE {conditions} ORDER BY opened_ms DESC, run DESC LIMIT ?");
+    (sql, query.values)
+}
+
+fn runs(
+    connection: &Connection,
+    filter: &RunFilter,
+    before: Option<&(i64, RunId)>,
+    limit: u32,
+) -> Result<Vec<RunRow>, Fault> {
+    let (sql, values) = runs_query(filter, before, limit);
     let mut statement = connection.prepare_cached(&sql)?;
-    let found = statement.query_map(params_from_iter(query.values), run_row)?;
+    let found = statement.query_map(params_from_iter(values), run_row)?;
     Ok(found.collect::<Result<_, _>>()?)
 }
 

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 
-use crate::run::entry::{Failure, FailureClass};
+use crate::failure::{Failure, FailureClass};
 
 /// The largest answer that is read, in bytes. An incremental page of 1,000 tickets with users is about 5 MB.
 const ANSWER_MAX_BYTES: usize = 64 * 1024 * 1024;

@@ -25,13 +25,13 @@ pub(super) async fn perform(
     if context.again
         && let Some(done) = billing.operation(&context.key).await?
     {
-        return settled(billing, context, change, done).await;
+        return settled(billing, change, done).await;
     }
     if let Some(overtaken) = guard(tools, context).await? {
         return Ok(overtaken);
     }
     match billing.act(&context.key, known.version.as_deref(), change).await {
-        Ok(done) => settled(billing, context, change, done).await,
+        Ok(done) => settled(billing, change, done).await,
         Err(error) if error.code() == Some(VERSION_CONFLICT) => Ok(Performed::refusal(
             "the subscription changed since it was read",
             "do not claim the change; escalate with what the customer asked for",
@@ -43,7 +43,6 @@ pub(super) async fn perform(
 /// What the API says has become of the change: done, or not yet (asked again later), or never.
 async fn settled(
     billing: &Billing,
-    _context: &Context<'_>,
     change: &UpdateSubscription,
     operation: Operation,
 ) -> Result<Performed, Error> {

@@ -1,0 +1,198 @@
+//! The house over a small world: simulators on loopback, a fresh data folder, the real agent. The same path as the demo's.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use deskhand::app::{App, Options};
+use deskhand::clock::Clock;
+use deskhand::config::{Config, Layers};
+use deskhand::ids::{RunId, TicketId};
+use deskhand::journal::Journal;
+use deskhand::run::entry::Entry;
+use deskhand::run::row::RunStatus;
+use deskhand::run::state::RunState;
+use deskhand::sim::{self, Sim, credentials, world_file};
+use serde_json::{Value, json};
+
+/// A world of one customer with a paid order, and the given tickets.
+pub fn write_world(tickets: &[Value]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let write = |name: &str, text: String| std::fs::write(folder.path().join(name), text).expect("a writable folder");
+    write(
+        "world.json",
+        json!({
+            "name": "tiny", "now": "2026-11-20T09:00:00Z",
+            "shop": {"name": "Tiny", "support_address": "support@tiny.example", "currency": "usd",
+                     "time_zone": "UTC", "languages": ["en"], "link_domains": ["tiny.example"]},
+            "plans": [{"id": "basic", "name": "Basic", "amount_minor": 1000, "currency": "usd", "interval": "month"}],
+            "people": [{"id": 20001, "name": "Pat", "address": "pat@tiny.example", "role": "agent", "group": "Support"}],
+            "groups": ["Support"],
+        })
+        .to_string(),
+    );
+    write(
+        "customers.jsonl",
+        json!({"id": "c_1", "name": "Ada Low", "addresses": [{"address": "ada@low.example", "verified": true}],
+               "created": "2024-01-01T00:00:00Z", "status": "active", "flags": []})
+        .to_string(),
+    );
+    write(
+        "orders.jsonl",
+        json!({"id": "T-1", "customer": "c_1", "created": "2026-11-10T10:00:00Z", "status": "delivered",
+               "items": [{"sku": "X", "name": "Reader", "quantity": 1, "amount_minor": 120000}],
+               "currency": "usd", "total_minor": 120000, "payments": ["pay_1"]})
+        .to_string(),
+    );
+    write(
+        "payments.jsonl",
+        json!({"id": "pay_1", "customer": "c_1", "amount_minor": 120000, "currency": "usd",
+               "created": "2026-11-10T10:00:00Z", "status": "succeeded",
+               "method": {"kind": "card", "brand": "visa", "last4": "4242"}, "refunds": [], "order": "T-1"})
+        .to_string(),
+    );
+    write(
+        "subscriptions.jsonl",
+        json!({"id": "sub_1", "customer": "c_1", "plan": "basic", "quantity": 2, "status": "active",
+               "started": "2024-01-01T00:00:00Z", "period_end": "2026-12-01T00:00:00Z"})
+        .to_string(),
+    );
+    let lines: Vec<String> = tickets.iter().map(Value::to_string).collect();
+    write("tickets.jsonl", lines.join("\n"));
+    folder
+}
+
+/// A ticket of the tiny world's customer that asks for a refund of so many cents, with a script that makes it.
+pub fn refund_ticket(id: i64, cents: i64) -> Value {
+    json!({
+        "id": id, "from": {"address": "ada@low.example", "name": "Ada Low"}, "channel": "email",
+        "subject": "Refund for T-1", "body": "Hello, please refund part of my order T-1. The reader was scratched.",
+        "script": [
+            {"tools": [{"name": "get_order_status", "input": {"order": "T-1"}}, {"name": "get_customer", "input": {}}]},
+            {"tools": [{"name": "create_refund", "input": {"payment": "pay_1", "amount_minor": cents, "currency": "usd",
+                "reason": "requested_by_customer", "explanation": "The reader was scratched."}}]},
+            {"tools": [{"name": "log_resolution", "input": {"answer": "Hello Ada,\n\nthe refund has been issued to your card.",
+                "outcome": "solved", "category": "refund", "summary": "Refund made.", "articles": [],
+                "actions_claimed": ["refund"]}}]},
+        ],
+    })
+}
+
+/// A running house.
+pub struct Desk {
+    /// The simulators; they outlive restarts of the product.
+    pub sim: Sim,
+    /// The time that both go by.
+    pub clock: Clock,
+    /// Where the product keeps its journal.
+    pub data: tempfile::TempDir,
+    /// Another server for the model.
+    pub model_url: Option<String>,
+    _world: tempfile::TempDir,
+}
+
+impl Desk {
+    /// Simulators over these tickets; the product is not started yet.
+    pub async fn new(tickets: &[Value]) -> Desk {
+        let world = write_world(tickets);
+        let files = world_file::load_dir(world.path()).expect("a world without mistakes");
+        let clock = Clock::starting_at(files.now);
+        let sim = Sim::start(sim::Options::new(files, clock.clone())).await.expect("simulators that start");
+        let data = tempfile::tempdir().expect("a temporary folder");
+        Desk { sim, clock, data, model_url: None, _world: world }
+    }
+
+    fn config(&self, data: PathBuf) -> Config {
+        let mut layers = Layers::default();
+        let world = self.sim.world().files();
+        for (key, value) in [
+            ("data_dir", data.display().to_string()),
+            ("mode", "auto".to_owned()),
+            ("shop.name", world.shop.name.clone()),
+            ("shop.support_address", world.shop.support_address.clone()),
+            ("zendesk.base_url", self.sim.zendesk_url()),
+            ("zendesk.client_id", credentials::ZENDESK_CLIENT_ID.to_owned()),
+            ("zendesk.client_secret", credentials::ZENDESK_CLIENT_SECRET.to_owned()),
+            ("stripe.base_url", self.sim.stripe_url()),
+            ("stripe.api_key", credentials::STRIPE_KEY.to_owned()),
+            ("billing.base_url", self.sim.billing_url()),
+            ("billing.token", credentials::BILLING_TOKEN.to_owned()),
+            ("claude.base_url", self.model_url.clone().unwrap_or_else(|| self.sim.claude_url())),
+            ("claude.api_key", credentials::CLAUDE_KEY.to_owned()),
+            ("email.host", self.sim.smtp_address().ip().to_string()),
+            ("email.security", "none".to_owned()),
+            ("email.from", world.shop.support_address.clone()),
+            ("web.listen", "127.0.0.1:0".to_owned()),
+        ] {
+            layers.set(key, value);
+        }
+        layers.set("email.port", i64::from(self.sim.smtp_address().port()));
+        layers.set("zendesk.poll_every_ms", 650_i64);
+        layers.set("web.undo_window_s", 0_i64);
+        layers.set("limits.model_retries_max", 2_i64);
+        Config::read(layers).expect("a configuration without mistakes")
+    }
+
+    /// Starts the product on its own data folder, or on another.
+    pub async fn start(&self, data: Option<PathBuf>) -> App {
+        let data = data.unwrap_or_else(|| self.data.path().to_owned());
+        let options = Options {
+            demo: true,
+            stand_in: true,
+            first_start_at: Some(self.sim.world().started() - Duration::from_secs(60)),
+        };
+        App::start(self.config(data), self.clock.clone(), options).await.expect("a product that starts")
+    }
+
+    /// Waits until every run of a ticket has ended or waits for a person; returns the newest one's state. The clock is moved
+    /// over pauses, so that a back-off takes no time.
+    pub async fn settled(&self, app: &App, ticket: i64) -> RunState {
+        let watch = self.clock.stopwatch();
+        loop {
+            assert!(watch.elapsed_ms() < 60_000, "ticket {ticket} did not come to rest");
+            let rows = app.views.runs_of_ticket(TicketId(ticket)).await.expect("rows");
+            if let Some(row) = rows.iter().max_by_key(|row| row.opened_ms) {
+                match row.status {
+                    RunStatus::Closed | RunStatus::WaitingApproval => return state(&*app.journal, &row.run).await,
+                    RunStatus::WaitingVendor | RunStatus::WaitingTime => self.clock.advance(Duration::from_secs(1)),
+                    RunStatus::Open => {}
+                }
+            }
+            self.clock.sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// A run, folded.
+pub async fn state(journal: &dyn Journal, run: &RunId) -> RunState {
+    RunState::fold(&journal.entries(run).await.expect("entries")).expect("entries that fold")
+}
+
+/// What entries say, without what differs from one time to the next: times, ids of calls and requests.
+pub fn shape(entries: &[Entry]) -> Vec<String> {
+    entries
+        .iter()
+        .map(|entry| {
+            let mut value = serde_json::to_value(entry).expect("an entry serialises");
+            scrub(&mut value);
+            value.to_string()
+        })
+        .collect()
+}
+
+fn scrub(value: &mut Value) {
+    const VARIES: [&str; 11] = [
+        "at_ms", "took_ms", "first_byte_ms", "request_id", "request_digest", "call", "content", "digest", "due_ms", "stamp",
+        "usage",
+    ];
+    match value {
+        Value::Object(map) => {
+            for name in VARIES {
+                map.shift_remove(name);
+            }
+            map.shift_remove("cost");
+            map.values_mut().for_each(scrub);
+        }
+        Value::Array(items) => items.iter_mut().for_each(scrub),
+        _ => {}
+    }
+}

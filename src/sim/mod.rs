@@ -3,6 +3,7 @@
 //! One listener serves all vendors under a prefix each, and one more takes mail; behind them stands one [`world::World`].
 //! What a vendor's wire is like stands in the file of its name; what goes wrong on purpose in `faults.rs`.
 
+pub mod billing;
 pub mod claude;
 mod connection;
 pub mod credentials;
@@ -10,6 +11,7 @@ pub mod faults;
 pub mod ledger;
 pub mod smtp;
 pub mod standin;
+pub mod stripe;
 pub mod world;
 pub mod world_file;
 pub mod zendesk;
@@ -209,8 +211,12 @@ impl Drop for Sim {
 /// All vendors and the world's own pages.
 fn app(world: &Arc<World>, faults: &FaultBox) -> Router {
     // Each vendor is one line: its prefix and its router.
-    let vendors: [(&'static str, Router); 2] =
-        [("zendesk", zendesk::router(world.clone())), ("claude", claude::router(stand_in(world)))];
+    let vendors: [(&'static str, Router); 4] = [
+        ("zendesk", zendesk::router(world.clone())),
+        ("stripe", stripe::router(world.clone())),
+        ("billing", billing::router(world.clone())),
+        ("claude", claude::router(stand_in(world))),
+    ];
     let mut app = Router::new();
     for (vendor, router) in vendors {
         let layer = faults::Layer { vendor, faults: faults.clone(), clock: world.clock().clone() };

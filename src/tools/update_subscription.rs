@@ -41,11 +41,7 @@ pub(super) async fn perform(
 }
 
 /// What the API says has become of the change: done, or not yet (asked again later), or never.
-async fn settled(
-    billing: &Billing,
-    change: &UpdateSubscription,
-    operation: Operation,
-) -> Result<Performed, Error> {
+async fn settled(billing: &Billing, change: &UpdateSubscription, operation: Operation) -> Result<Performed, Error> {
     match operation.state {
         OperationState::Succeeded => {}
         OperationState::Pending => {

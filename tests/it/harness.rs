@@ -181,7 +181,16 @@ pub fn shape(entries: &[Entry]) -> Vec<String> {
 
 fn scrub(value: &mut Value) {
     const VARIES: [&str; 11] = [
-        "at_ms", "took_ms", "first_byte_ms", "request_id", "request_digest", "call", "content", "digest", "due_ms", "stamp",
+        "at_ms",
+        "took_ms",
+        "first_byte_ms",
+        "request_id",
+        "request_digest",
+        "call",
+        "content",
+        "digest",
+        "due_ms",
+        "stamp",
         "usage",
     ];
     match value {

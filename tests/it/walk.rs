@@ -56,7 +56,8 @@ async fn journal_cut_after(entries: &[Entry], kept: usize) -> tempfile::TempDir 
     let folder = tempfile::tempdir().unwrap();
     let journal = SqliteJournal::open(folder.path()).unwrap();
     let (_, opened, rows) = Draft::open(entries[..1].to_vec()).unwrap().take();
-    let admitted = journal.admit(vec![Arrival::Open { entries: opened, projection: Box::new(rows) }], None).await.unwrap();
+    let admitted =
+        journal.admit(vec![Arrival::Open { entries: opened, projection: Box::new(rows) }], None).await.unwrap();
     assert_eq!(admitted, [Admitted::Opened]);
     if kept > 1 {
         let mut draft = Draft::new(RunState::fold(&entries[..1]).unwrap());

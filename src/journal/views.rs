@@ -1,7 +1,8 @@
 //! What pages read of the journal: rows and sums, never entries. Read-only; nothing here decides anything.
 //!
 //! All times are milliseconds since the Unix epoch, costs micro-dollars. A day is a day of the shop: pages hand in how far
-//! its time is ahead of UTC. Sums count by the time a run was opened, calls and tool uses by the time they ended.
+//! its time is ahead of UTC. Sums count by the time a run was opened, calls and tool uses by the time they
+//! ended, to the quarter of an hour in which `since_ms` lies.
 
 use async_trait::async_trait;
 use jiff::civil::Date;
@@ -24,7 +25,7 @@ pub struct RunFilter {
     /// The model that worked them.
     pub model: Option<String>,
     /// Words that must all stand in the subject or the requester's name, in any order and case; or a ticket's number; or a
-    /// run's id.
+    /// run's id. Words find the newest 2,000 runs that hold them.
     pub text: Option<String>,
     /// The ticket.
     pub ticket: Option<TicketId>,

@@ -126,14 +126,12 @@ fn verify_audit(connection: &Connection) -> Result<Option<i64>, Fault> {
     let mut statement =
         connection.prepare("SELECT line, at_ms, who, what, subject, detail, hash FROM audit ORDER BY line")?;
     let mut before = String::new();
-    let mut expected = 1;
-    for line in statement.query_map([], audit_line)? {
+    for (expected, line) in (1..).zip(statement.query_map([], audit_line)?) {
         let line = line?;
         if line.line != expected || line.hash != chained(&before, &line) {
             return Ok(Some(expected));
         }
         before = line.hash;
-        expected += 1;
     }
     Ok(None)
 }

@@ -154,7 +154,7 @@ pub(super) fn insert_run(connection: &Connection, row: &RunRow, len: u64) -> Res
 /// in the commit. What changes with every append has no index; the rest is named only when it differs.
 pub(super) fn update_run(connection: &Connection, no: i64, row: &RunRow, len: u64) -> Result<(), Fault> {
     let mut always = connection.prepare_cached(
-        "UPDATE runs SET rule = :rule, reason = :reason, category = :category, language = :language, model = :model,
+        "UPDATE runs SET rule = :rule, reason = :reason, language = :language, model = :model,
              asked_ms = :asked_ms, first_answer_ms = :first_answer_ms, wake_ms = :wake_ms, steps = :steps, input = :input,
              cache_write_5m = :cache_write_5m, cache_write_1h = :cache_write_1h, cache_read = :cache_read,
              output = :output, cost_micros = :cost_micros, unpriced_calls = :unpriced_calls, len = :len
@@ -164,7 +164,6 @@ pub(super) fn update_run(connection: &Connection, no: i64, row: &RunRow, len: u6
         ":no": no,
         ":rule": row.rule.map(|rule| rule.as_str()),
         ":reason": row.reason,
-        ":category": row.category,
         ":language": row.language,
         ":model": row.model,
         ":asked_ms": row.asked_ms,
@@ -186,6 +185,9 @@ pub(super) fn update_run(connection: &Connection, no: i64, row: &RunRow, len: u6
              WHERE no = ?1 AND (status <> ?2 OR outcome IS NOT ?3 OR closed_ms IS NOT ?4)",
         )?
         .execute(params![no, row.status.as_str(), row.outcome, row.closed_ms])?;
+    connection
+        .prepare_cached("UPDATE runs SET category = ?2 WHERE no = ?1 AND category IS NOT ?2")?
+        .execute(params![no, row.category])?;
     connection
         .prepare_cached(
             "UPDATE runs SET subject = ?2, requester = ?3 WHERE no = ?1 AND (subject <> ?2 OR requester <> ?3)",

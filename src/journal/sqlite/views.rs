@@ -19,9 +19,11 @@ use crate::journal::views::{
 use crate::run::row::{ApprovalRow, RunRow, RunStatus};
 
 const DAY_MS: i64 = 86_400_000;
+/// Calls and tool uses are summed by quarter of an hour.
+const QUARTER_MS: i64 = 900_000;
 /// How many runs a search by words looks at, the newest first: enough for any list that a person pages through, and few
 /// enough to stay quick when a word stands in every subject.
-const WORD_HITS_MAX: i64 = 5_000;
+const WORD_HITS_MAX: i64 = 2_000;
 
 /// A query over `runs` that grows condition by condition.
 #[derive(Default)]
@@ -207,8 +209,9 @@ fn categories(connection: &Connection, since_ms: i64) -> Result<Vec<CategoryRow>
 }
 
 /// Calls, calls without a price, five token counts, cost: what [`ModelCosts`] and [`CostTotals`] sum up.
-const CALL_SUMS: &str = "count(*), count(*) - count(cost_micros), ifnull(sum(input), 0), ifnull(sum(cache_write_5m), 0), \
-     ifnull(sum(cache_write_1h), 0), ifnull(sum(cache_read), 0), ifnull(sum(output), 0), ifnull(sum(cost_micros), 0)";
+const CALL_SUMS: &str = "ifnull(sum(calls), 0), ifnull(sum(unpriced_calls), 0), ifnull(sum(input), 0), \
+     ifnull(sum(cache_write_5m), 0), ifnull(sum(cache_write_1h), 0), ifnull(sum(cache_read), 0), ifnull(sum(output), 0), \
+     ifnull(sum(cost_micros), 0)";
 
 fn cost_totals(connection: &Connection, since_ms: i64) -> Result<CostTotals, Fault> {
     // runs_opened.
@@ -218,9 +221,9 @@ fn cost_totals(connection: &Connection, since_ms: i64) -> Result<CostTotals, Fau
              FROM runs WHERE opened_ms >= ?1",
         )?
         .query_row([since_ms], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    // calls_at.
-    let mut statement = connection.prepare_cached(&format!("SELECT {CALL_SUMS} FROM calls WHERE at_ms >= ?1"))?;
-    Ok(statement.query_row([since_ms], |row| {
+    // From here on, the primary keys of call_sums and tool_sums.
+    let mut statement = connection.prepare_cached(&format!("SELECT {CALL_SUMS} FROM call_sums WHERE quarter >= ?1"))?;
+    Ok(statement.query_row([since_ms.div_euclid(QUARTER_MS)], |row| {
         Ok(CostTotals {
             runs,
             resolved,
@@ -244,33 +247,30 @@ fn model_costs(row: &Row<'_>) -> Result<ModelCosts, rusqlite::Error> {
 }
 
 fn costs_by_day(connection: &Connection, since_ms: i64, utc_offset_s: i32) -> Result<Vec<ModelCosts>, Fault> {
-    // calls_at.
     let sql = format!(
-        "SELECT {CALL_SUMS}, model, (at_ms + ?2) / 86400000 AS day FROM calls WHERE at_ms >= ?1
+        "SELECT {CALL_SUMS}, model, (quarter * 900000 + ?2) / 86400000 AS day FROM call_sums WHERE quarter >= ?1
          GROUP BY day, model ORDER BY day, model"
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let found = statement.query_map([since_ms, i64::from(utc_offset_s) * 1_000], model_costs)?;
+    let found = statement.query_map([since_ms.div_euclid(QUARTER_MS), i64::from(utc_offset_s) * 1_000], model_costs)?;
     Ok(found.collect::<Result<_, _>>()?)
 }
 
 fn costs_by_model(connection: &Connection, since_ms: i64) -> Result<Vec<ModelCosts>, Fault> {
-    // calls_at.
     let sql = format!(
-        "SELECT {CALL_SUMS}, model, NULL FROM calls WHERE at_ms >= ?1
-         GROUP BY model ORDER BY ifnull(sum(cost_micros), 0) DESC, model"
+        "SELECT {CALL_SUMS}, model, NULL FROM call_sums WHERE quarter >= ?1
+         GROUP BY model ORDER BY sum(cost_micros) DESC, model"
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    Ok(statement.query_map([since_ms], model_costs)?.collect::<Result<_, _>>()?)
+    Ok(statement.query_map([since_ms.div_euclid(QUARTER_MS)], model_costs)?.collect::<Result<_, _>>()?)
 }
 
 fn tool_use(connection: &Connection, since_ms: i64) -> Result<Vec<ToolUse>, Fault> {
-    // tools_at.
     let mut statement = connection.prepare_cached(
-        "SELECT tool, count(*), sum(is_error), sum(output_bytes), sum(took_ms) / count(*)
-         FROM tools WHERE at_ms >= ?1 GROUP BY tool ORDER BY count(*) DESC, tool",
+        "SELECT tool, sum(uses), sum(errors), sum(output_bytes), sum(took_ms) / sum(uses)
+         FROM tool_sums WHERE quarter >= ?1 GROUP BY tool ORDER BY sum(uses) DESC, tool",
     )?;
-    let found = statement.query_map([since_ms], |row| {
+    let found = statement.query_map([since_ms.div_euclid(QUARTER_MS)], |row| {
         Ok(ToolUse {
             tool: row.get(0)?,
             uses: row.get(1)?,

@@ -24,7 +24,7 @@ const QUEUE_MAX: usize = 1024;
 /// How many jobs share a commit at most, so that the first of them is not kept waiting by the last.
 const GROUP_MAX: usize = 256;
 /// Frames in the write-ahead log at which it is copied into the file in between: 4 MiB of pages.
-const CHECKPOINT_FRAMES: u64 = 1024;
+const CHECKPOINT_FRAMES: u64 = 4096;
 /// After this long without a job the write-ahead log is copied into the file.
 const IDLE: Duration = Duration::from_secs(1);
 /// A page of the write-ahead log carries a header of this many bytes, the log itself one of 32.

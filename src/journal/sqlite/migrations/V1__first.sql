@@ -49,6 +49,8 @@ CREATE INDEX runs_opened ON runs (opened_ms, run);
 CREATE INDEX runs_status ON runs (status, opened_ms, run) WHERE status <> 'closed';
 -- The list of runs by outcome.
 CREATE INDEX runs_outcome ON runs (outcome, opened_ms, run) WHERE outcome IS NOT NULL;
+-- The list of runs by category.
+CREATE INDEX runs_category ON runs (category, opened_ms, run) WHERE category IS NOT NULL;
 -- How many runs ended today.
 CREATE INDEX runs_closed ON runs (closed_ms) WHERE closed_ms IS NOT NULL;
 
@@ -111,7 +113,7 @@ CREATE INDEX approvals_run ON approvals (run, step);
 -- The list of all approvals, the newest first.
 CREATE INDEX approvals_requested ON approvals (requested_ms);
 
--- Model calls, for the costs page.
+-- Model calls.
 CREATE TABLE calls (
     id INTEGER PRIMARY KEY,
     run INTEGER NOT NULL REFERENCES runs (no),
@@ -128,10 +130,38 @@ CREATE TABLE calls (
     first_byte_ms INTEGER NOT NULL,
     took_ms INTEGER NOT NULL
 ) STRICT;
--- Calls since a time.
-CREATE INDEX calls_at ON calls (at_ms);
+-- The same by quarter of an hour and model: every time zone's days begin with a quarter. The costs page reads a month in
+-- some thousand rows instead of hundreds of thousands.
+CREATE TABLE call_sums (
+    quarter INTEGER NOT NULL,
+    model TEXT NOT NULL,
+    calls INTEGER NOT NULL,
+    unpriced_calls INTEGER NOT NULL,
+    input INTEGER NOT NULL,
+    cache_write_5m INTEGER NOT NULL,
+    cache_write_1h INTEGER NOT NULL,
+    cache_read INTEGER NOT NULL,
+    output INTEGER NOT NULL,
+    cost_micros INTEGER NOT NULL,
+    PRIMARY KEY (quarter, model)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER calls_are_summed AFTER INSERT ON calls BEGIN
+    INSERT INTO call_sums VALUES (
+        new.at_ms / 900000, new.model, 1, new.cost_micros IS NULL, new.input, new.cache_write_5m, new.cache_write_1h,
+        new.cache_read, new.output, ifnull(new.cost_micros, 0)
+    )
+    ON CONFLICT DO UPDATE SET
+        calls = calls + excluded.calls,
+        unpriced_calls = unpriced_calls + excluded.unpriced_calls,
+        input = input + excluded.input,
+        cache_write_5m = cache_write_5m + excluded.cache_write_5m,
+        cache_write_1h = cache_write_1h + excluded.cache_write_1h,
+        cache_read = cache_read + excluded.cache_read,
+        output = output + excluded.output,
+        cost_micros = cost_micros + excluded.cost_micros;
+END;
 
--- Tool uses, for the costs page.
+-- Tool uses.
 CREATE TABLE tools (
     id INTEGER PRIMARY KEY,
     run INTEGER NOT NULL REFERENCES runs (no),
@@ -142,8 +172,24 @@ CREATE TABLE tools (
     took_ms INTEGER NOT NULL,
     output_bytes INTEGER NOT NULL
 ) STRICT;
--- Tool uses since a time.
-CREATE INDEX tools_at ON tools (at_ms);
+-- The same by quarter of an hour and tool.
+CREATE TABLE tool_sums (
+    quarter INTEGER NOT NULL,
+    tool TEXT NOT NULL,
+    uses INTEGER NOT NULL,
+    errors INTEGER NOT NULL,
+    took_ms INTEGER NOT NULL,
+    output_bytes INTEGER NOT NULL,
+    PRIMARY KEY (quarter, tool)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER tools_are_summed AFTER INSERT ON tools BEGIN
+    INSERT INTO tool_sums VALUES (new.at_ms / 900000, new.tool, 1, new.is_error, new.took_ms, new.output_bytes)
+    ON CONFLICT DO UPDATE SET
+        uses = uses + excluded.uses,
+        errors = errors + excluded.errors,
+        took_ms = took_ms + excluded.took_ms,
+        output_bytes = output_bytes + excluded.output_bytes;
+END;
 
 -- How far each lane of intake has read.
 CREATE TABLE cursors (

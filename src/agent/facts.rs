@@ -23,7 +23,7 @@ pub async fn read(tools: &Tools, ticket: &Ticket) -> Result<AccountRead, clients
         }
         None => (Vec::new(), tools.stripe.customers_by_email(address).await?),
     };
-    match_accounts(&mut account, billing, stripe);
+    match_accounts(&mut account, billing, stripe, tools.billing.is_some());
     let Some(customer) = account.customer().cloned() else {
         return Ok(account);
     };
@@ -64,7 +64,12 @@ async fn earlier(tools: &Tools, ticket: &Ticket) -> Result<Vec<crate::ticket::Ea
 }
 
 /// Brings the accounts of both systems together: a Stripe customer that a billing account names is the same one.
-fn match_accounts(account: &mut AccountRead, mut billing: Vec<Customer>, stripe: Vec<StripeCustomer>) {
+fn match_accounts(
+    account: &mut AccountRead,
+    mut billing: Vec<Customer>,
+    stripe: Vec<StripeCustomer>,
+    has_billing: bool,
+) {
     let linked: BTreeSet<&str> = billing.iter().filter_map(|c| c.stripe.as_ref()).map(|id| id.as_str()).collect();
     let unlinked: Vec<&StripeCustomer> = stripe.iter().filter(|c| !linked.contains(c.id.as_str())).collect();
     let mut extra = Vec::new();
@@ -76,6 +81,11 @@ fn match_accounts(account: &mut AccountRead, mut billing: Vec<Customer>, stripe:
                 account
                     .contradictions
                     .push(format!("Stripe has a customer on this address that account {} does not name", one.id));
+            }
+            if has_billing && known.is_empty() && !others.is_empty() {
+                account
+                    .contradictions
+                    .push("Stripe knows a customer on this address that the billing API does not".to_owned());
             }
             extra = others.iter().map(|other| stripe_only(other)).collect();
         }

@@ -31,6 +31,8 @@ const LIST_PAGES_MAX: u32 = 10;
 ///
 /// Source: <https://developer.zendesk.com/api-reference/ticketing/ticket-management/incremental_exports/>, 2026-11.
 const INCREMENTAL_START_MIN_S: i64 = 120;
+/// After so many seconds a ticket's stamp stands for one state of it only.
+const STAMP_SETTLES_S: i64 = 2;
 /// How many tickets' stamps are remembered, to spare reading a ticket that did not change.
 const SEEN_MAX: usize = 10_000;
 
@@ -143,7 +145,10 @@ impl Poller {
         let mut stamps = Vec::new();
         for id in order {
             let Some(head) = newest_by_ticket.remove(&id) else { continue };
-            stamps.push((id, head.updated_at));
+            // Stamps count whole seconds: what changed in this second may change again under the same stamp.
+            if self.clock.now().duration_since(head.updated_at) >= SignedDuration::from_secs(STAMP_SETTLES_S) {
+                stamps.push((id, head.updated_at));
+            }
             if let Some(arrival) = self.look_at(head).await? {
                 arrivals.push(arrival);
             }

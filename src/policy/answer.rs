@@ -111,6 +111,7 @@ fn grounded(facts: &Facts, resolution: &LogResolution) -> Result<(), AnswerFault
     let product =
         about_product(&resolution.category) || facts.route.is_some_and(|route| about_product(&route.category));
     let no_records = facts.account.is_none_or(|account| account.customers.is_empty());
+    let product = product && !names_an_order(facts, &resolution.answer);
     if product || (no_records && facts.effects.is_empty()) {
         return Err(AnswerFault::grounding(
             "an answer about the product must rest on articles: search the knowledge base and name the articles in \
@@ -118,6 +119,15 @@ fn grounded(facts: &Facts, resolution: &LogResolution) -> Result<(), AnswerFault
         ));
     }
     Ok(())
+}
+
+/// An answer that names an order of the account rests on that record.
+fn names_an_order(facts: &Facts, answer: &str) -> bool {
+    let orders = facts.account.map_or(&[][..], |account| account.orders.as_slice());
+    orders.iter().any(|order| {
+        let number = order.number.as_deref().unwrap_or(order.id.as_str());
+        answer.contains(order.id.as_str()) || answer.contains(number)
+    })
 }
 
 /// Compares the answer's language with the router's, where both are certain.

@@ -148,7 +148,7 @@ const PATTERNS: &[(&str, &str)] = &[
     ("en.how_cancel", "how|where|can|could|may|what ~8 cancel|unsubscribe|terminate|downgrade ~4 $"),
     ("en.want_out", "want|need|like|wants out|leave"),
     ("en.cancel_it_all", "cancel ~2 everything|all|immediately|effective|asap|us|me|now|today|please $"),
-    ("en.cancel_bare", "^ please|pls|plz|kindly? cancel|unsubscribe|terminate ~3 $"),
+    ("en.cancel_bare", "^ please|pls|plz|kindly? cancel|unsubscribe|terminate ~1 $"),
     (
         "en.going_close",
         "closing|close|shutting|winding ~3 business|practice|studio|shop|clinic|salon|doors|company|down ~20 subscription|account|plan|brightslot|contract",

@@ -220,6 +220,7 @@ static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
                 "clients|customers|patients|client|customer|patient|they|she|he|guests|members|people ~4 call|speak|talk|phone|chat|ring",
             ),
             ("en", "how ~6 call|calls ~3 client*|customer*|patient*"),
+            ("en", "book|books|booking|pick|picks|choose|chooses|reserve ~4 person|people|someone|staff|colleague"),
         ]),
         not_legal: parse(&[
             ("en", "fire hd|tv|stick|tablet"),

@@ -66,6 +66,26 @@ fn overtaken(used: &Used) -> bool {
     used.value["error"].as_str().is_some_and(|error| error.contains("customer wrote again"))
 }
 
+/// Words that, beside an order's number, ask how far it is.
+const ASKS_AFTER_AN_ORDER: [&str; 16] = [
+    "status",
+    "where",
+    "left",
+    "shipped",
+    "arrive",
+    "arrived",
+    "delivered",
+    "wo",
+    "wann",
+    "ou",
+    "quand",
+    "donde",
+    "cuando",
+    "onde",
+    "quando",
+    "moment",
+];
+
 impl<'a> Case<'a> {
     /// Reads a conversation.
     pub fn read(talk: &'a Conversation) -> Self {
@@ -115,7 +135,8 @@ impl<'a> Case<'a> {
         } else if signals::money_back(words, &self.about) && (named || !asks_how) {
             wants.push(Want::Refund);
         }
-        if signals::order_status(words) && wants.is_empty() && (named || !asks_how) {
+        let asks_after_it = named && words.iter().any(|word| ASKS_AFTER_AN_ORDER.contains(&word.as_str()));
+        if (signals::order_status(words) || asks_after_it) && wants.is_empty() && (named || !asks_how) {
             wants.push(Want::OrderStatus);
         }
         if !asks_how {

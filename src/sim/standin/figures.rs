@@ -464,12 +464,17 @@ pub fn seats(text: &str) -> Option<Seats> {
         return Some(Seats::Fewer);
     }
     const TO: &[&str] = &["to", "auf", "a", "hasta", "para", "total", "insgesamt"];
-    let around = &words[at.saturating_sub(8)..(at + 8).min(words.len())];
-    for pair in around.windows(2) {
-        if TO.contains(&pair[0].as_str())
-            && let Some(n) = pair[1].parse::<i64>().ok().or_else(|| count(&pair[1]).filter(|n| *n > 1))
-        {
-            return Some(Seats::To(n));
+    // A subject may name the seats as well: every place counts.
+    let places =
+        words.iter().enumerate().filter(|(_, word)| SEAT_WORDS.contains(&word.as_str())).map(|(place, _)| place);
+    for place in places {
+        let around = &words[place.saturating_sub(8)..(place + 8).min(words.len())];
+        for pair in around.windows(2) {
+            if TO.contains(&pair[0].as_str())
+                && let Some(n) = pair[1].parse::<i64>().ok().or_else(|| count(&pair[1]).filter(|n| *n > 1))
+            {
+                return Some(Seats::To(n));
+            }
         }
     }
     const MORE: &[&str] = &[

@@ -308,10 +308,11 @@ async fn rest(app: &App, sim: &Sim, clock: &Clock) -> Result<bool, Error> {
             (false, Some((_, then))) if then == arrived => {}
             (false, _) => quiet_since = Some((turns, arrived)),
         }
-        if busy && stuck_on_timers(&rows, now_ms) {
-            if let Some(due) = next_timer(sim, &rows) {
-                clock.advance_to(due);
-            }
+        if busy
+            && stuck_on_timers(&rows, now_ms)
+            && let Some(due) = next_timer(sim, &rows)
+        {
+            clock.advance_to(due);
         }
         clock.sleep(Duration::from_millis(40)).await;
     }

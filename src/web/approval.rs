@@ -404,8 +404,11 @@ fn what(intent: &Intent) -> String {
     }
 }
 
+/// Tells how far an effect is.
+type Watch<'a> = &'a dyn Fn(&Progress, bool) -> Status;
+
 /// What a choice does, in order; with how each part stands once it is decided.
-fn effects(choice: &Choice, found: &Found, watch: Option<&dyn Fn(&Progress, bool) -> Status>) -> Vec<Effect> {
+fn effects(choice: &Choice, found: &Found, watch: Option<Watch<'_>>) -> Vec<Effect> {
     let case = &found.case;
     let status = |progress: &Progress, first: bool| watch.map(|watch| watch(progress, first));
     let amount = match choice {

@@ -118,9 +118,10 @@ impl Case {
                     effect_step = Some(*step);
                     case.effect = Progress::Running;
                 }
-                Body::StepStarted { step, work: Work::Tool { intent, .. } }
-                    if matches!(intent, Intent::LogResolution(_) | Intent::EscalateToHuman(_)) =>
-                {
+                Body::StepStarted {
+                    step,
+                    work: Work::Tool { intent: Intent::LogResolution(_) | Intent::EscalateToHuman(_), .. },
+                } => {
                     answer_step = Some(*step);
                     case.answer = Progress::Running;
                 }

@@ -1,5 +1,7 @@
 //! One binary for all tests that need the house to stand: `harness` builds it, one module per part of the walk.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
+
 mod direction;
 mod harness;
 mod model;

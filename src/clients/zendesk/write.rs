@@ -213,7 +213,7 @@ pub fn neutralise(html: &str) -> String {
     let mut out = String::with_capacity(plain.len());
     let mut before = ' ';
     for c in plain.chars() {
-        if (c == '{' && before == '{') || (c == '%' && before == '{') {
+        if before == '{' && matches!(c, '{' | '%') {
             out.push('\u{200b}');
         }
         out.push(c);

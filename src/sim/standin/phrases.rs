@@ -139,7 +139,7 @@ pub fn date(language: Language, text: &str) -> String {
 pub fn order_status(language: Language, status: &str) -> String {
     let words = match status {
         "pending" => ["pending", "noch nicht bearbeitet", "en attente", "pendiente", "pendente"],
-        "processing" => ["being prepared", "in Bearbeitung", "en préparation", "en preparación", "em preparação"],
+        "processing" => ["processing", "in Bearbeitung", "en préparation", "en preparación", "em preparação"],
         "shipped" => ["shipped", "versandt", "expédiée", "enviado", "enviada"],
         "delivered" => ["delivered", "zugestellt", "livrée", "entregado", "entregue"],
         "cancelled" | "canceled" => ["cancelled", "storniert", "annulée", "cancelado", "cancelada"],

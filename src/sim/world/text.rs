@@ -34,10 +34,10 @@ pub(in crate::sim) fn to_plain(html: &str) -> String {
         }
         match name.as_str() {
             "br" => out.push('\n'),
-            "p" | "div" | "tr" | "li" | "ul" | "ol" | "table" | "h1" | "h2" | "h3" | "h4" | "blockquote" => {
-                if !out.is_empty() && !out.ends_with("\n\n") && tag.starts_with('/') {
-                    out.push_str(if matches!(name.as_str(), "p" | "ul" | "ol" | "table") { "\n\n" } else { "\n" });
-                }
+            "p" | "div" | "tr" | "li" | "ul" | "ol" | "table" | "h1" | "h2" | "h3" | "h4" | "blockquote"
+                if !out.is_empty() && !out.ends_with("\n\n") && tag.starts_with('/') =>
+            {
+                out.push_str(if matches!(name.as_str(), "p" | "ul" | "ol" | "table") { "\n\n" } else { "\n" });
             }
             "td" | "th" if tag.starts_with('/') => out.push(' '),
             _ => {}

@@ -199,7 +199,7 @@ impl<'a> Fields<'a> {
     pub(super) fn seconds(&self, key: &'static str) -> Option<f64> {
         let value = self.get(key)?;
         match value.as_f64() {
-            Some(seconds) if seconds >= 0.0 && seconds <= 1e9 => Some(seconds),
+            Some(seconds) if (0.0..=1e9).contains(&seconds) => Some(seconds),
             _ => {
                 self.wrong(key, format!("is `{value}`"), "it must be a number of seconds, 0 or more");
                 None

@@ -37,6 +37,7 @@ pub(super) async fn perform(
             group,
             priority: Some(escalation.priority),
             tag: "deskhand_escalated",
+            stamp_is_ours: true,
         },
     )
     .await

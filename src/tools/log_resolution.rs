@@ -27,6 +27,7 @@ pub(super) async fn perform(
             group: None,
             priority: None,
             tag: "deskhand_answered",
+            stamp_is_ours: false,
         },
     )
     .await

@@ -1,7 +1,7 @@
 //! Writing to a ticket once, and only while it is still ours: every write carries our mark and the stamp that was read, and
 //! before any other effect the ticket is looked at again.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::{Answer, Context, Error, Performed, Tools};
@@ -93,8 +93,14 @@ pub(super) struct Write {
     pub priority: Option<Priority>,
     /// A tag that says what we did.
     pub tag: &'static str,
+    /// The stamp is of a write that this very step made a moment ago.
+    pub stamp_is_ours: bool,
 }
 
+/// A ticket's stamp counts whole seconds: a write in the second of the last change would leave the stamp as it was, and a
+/// second write under the same stamp would pass. So the first write waits until so much later, in milliseconds; the margin is
+/// for the difference between two clocks.
+const STAMP_SETTLES_MS: i64 = 1_500;
 /// How often a write is tried again at once because something that does not matter moved the stamp.
 const STAMP_TRIES: u32 = 4;
 
@@ -117,7 +123,7 @@ pub(super) async fn write(tools: &Tools, context: &Context<'_>, write: Write) ->
         part: None,
         stamp: context.ticket.updated_at,
     };
-    match put(tools, context, update).await? {
+    match put(tools, context, update, write.stamp_is_ours).await? {
         Ok((stamp, reference)) => Ok(Performed::Answer(Answer {
             output: json!({ "written": true }),
             reference: Some(reference),
@@ -147,7 +153,7 @@ pub(super) async fn note(
         part: Some("note"),
         stamp: context.ticket.updated_at,
     };
-    Ok(put(tools, context, update).await?.map(|(stamp, _)| stamp))
+    Ok(put(tools, context, update, false).await?.map(|(stamp, _)| stamp))
 }
 
 /// One marked, guarded write. A conflict is looked into: ours (an earlier try landed), someone else's, or nothing that
@@ -156,12 +162,16 @@ async fn put(
     tools: &Tools,
     context: &Context<'_>,
     mut update: TicketUpdate,
+    stamp_is_ours: bool,
 ) -> Result<Result<(Timestamp, String), Performed>, Error> {
     let written = |done: Updated| (done.stamp, done.audit.map_or_else(String::new, |audit| format!("audit {audit}")));
     if context.again
         && let Some(done) = tools.zendesk.find_marker_part(update.ticket, &update.marker, update.part).await?
     {
         return Ok(Ok(written(done)));
+    }
+    if !stamp_is_ours {
+        tools.clock.sleep_until(update.stamp + SignedDuration::from_millis(STAMP_SETTLES_MS)).await;
     }
     let mut tries = 0;
     loop {

@@ -167,7 +167,8 @@ pub async fn state(journal: &dyn Journal, run: &RunId) -> RunState {
     RunState::fold(&journal.entries(run).await.expect("entries")).expect("entries that fold")
 }
 
-/// What entries say, without what differs from one time to the next: times, ids of calls and requests.
+/// What entries say, without what differs from one time to the next: times, ids of calls and requests, and what the vendors'
+/// records say (the world goes on where it was: a resumed run reads the refund that it made itself before the cut).
 pub fn shape(entries: &[Entry]) -> Vec<String> {
     entries
         .iter()
@@ -180,7 +181,7 @@ pub fn shape(entries: &[Entry]) -> Vec<String> {
 }
 
 fn scrub(value: &mut Value) {
-    const VARIES: [&str; 11] = [
+    const VARIES: [&str; 16] = [
         "at_ms",
         "took_ms",
         "first_byte_ms",
@@ -192,6 +193,11 @@ fn scrub(value: &mut Value) {
         "due_ms",
         "stamp",
         "usage",
+        "account",
+        "output",
+        "inputs",
+        "why",
+        "reference",
     ];
     match value {
         Value::Object(map) => {

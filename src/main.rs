@@ -135,14 +135,19 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {}", chain(&error));
-            let bad_input = error.chain().any(|cause| {
-                cause.is::<config::Mistakes>()
-                    || cause.is::<sim::world_file::BadWorld>()
-                    || cause.is::<sim::faults::BadFaults>()
-            });
-            ExitCode::from(if bad_input { EXIT_BAD_INPUT } else { 1 })
+            ExitCode::from(if is_bad_input(&error) { EXIT_BAD_INPUT } else { 1 })
         }
     }
+}
+
+/// Whether a person must mend a file or an argument first.
+fn is_bad_input(error: &anyhow::Error) -> bool {
+    use deskhand::{demo::Error as Demo, serve::Error as Serve};
+    error.is::<config::Mistakes>()
+        || error.is::<sim::world_file::BadWorld>()
+        || error.is::<sim::faults::BadFaults>()
+        || matches!(error.downcast_ref(), Some(Demo::World(_) | Demo::Faults(_) | Demo::Config(_)))
+        || matches!(error.downcast_ref(), Some(Serve::Config(_)))
 }
 
 /// The error and its causes, each once.

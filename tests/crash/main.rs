@@ -66,3 +66,32 @@ fn killed_twenty_times_every_ticket_ends_once_and_nothing_happens_twice() {
         assert!(!matches!(outcome, "open" | "failed"), "ticket {id} ended `{outcome}`: {ticket}");
     }
 }
+
+/// Runs the binary to its end; its exit status and what it said on standard error.
+fn said(arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_deskhand"));
+    let output = command.args(arguments).stdin(Stdio::null()).output().expect("the binary runs");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn bad_input_is_told_at_once_with_status_2_and_no_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("deskhand.toml");
+    std::fs::write(&config, "modee = \"x\"\n[zendesk]\nbase_url = \"acme\"\n").unwrap();
+    let (status, text) = said(&["serve", "--config", &config.display().to_string()]);
+    assert_eq!(status, Some(2), "{text}");
+    for key in ["modee", "shop.name", "zendesk.base_url", "zendesk.client_id", "claude.api_key", "stripe.api_key"] {
+        assert!(text.contains(key), "{key} is not told: {text}");
+    }
+    assert!(text.contains("hint:") && !text.contains("panicked"), "{text}");
+
+    std::fs::write(folder.path().join("world.json"), "{\n  \"name\": 5,\n  \"nmae\": 1\n}").unwrap();
+    let (status, text) = said(&["demo", "--exit", "--world", &folder.path().display().to_string()]);
+    assert_eq!(status, Some(2), "{text}");
+    assert!(text.contains("world.json:") && text.contains("hint:") && !text.contains("panicked"), "{text}");
+
+    let (status, text) = said(&["demo", "--exit", "--faults", "stripe.nope=1"]);
+    assert_eq!(status, Some(2), "{text}");
+    assert!(text.contains("nope") && text.contains("hint:"), "{text}");
+}

@@ -52,6 +52,17 @@ impl SqliteJournal {
         Ok(Self { readers: Readers::new(database), writer: Arc::new(writer) })
     }
 
+    /// Opens a data folder that another process may be working on: for commands that look at it, set a switch or record a
+    /// person's act. The other process hears no bell; it looks by itself every few seconds. Claims nothing: a worker belongs
+    /// to the process that has the folder. Blocks.
+    ///
+    /// [`Error::Storage`] when there is no journal or its schema is older, [`Error::NewerSchema`] when it is newer.
+    pub fn open_beside(folder: impl AsRef<Path>) -> Result<Self, Error> {
+        let open::Opened { connection, database, wal, lock } = open::open_beside(folder.as_ref())?;
+        let writer = Writer::start(connection, wal, lock)?;
+        Ok(Self { readers: Readers::new(database), writer: Arc::new(writer) })
+    }
+
     /// Takes nothing more, writes what waits, and closes the file. Everything asked afterwards is [`Error::Closed`].
     pub async fn close(&self) {
         self.readers.close();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use super::fault::{io, storage};
+use super::write::end_leases;
 use crate::journal::Error;
 
 pub(super) mod embedded {
@@ -31,8 +32,8 @@ pub(super) struct Opened {
     pub(super) database: PathBuf,
     /// Its write-ahead log.
     pub(super) wal: PathBuf,
-    /// To be kept for as long as the connection is open.
-    pub(super) lock: File,
+    /// To be kept for as long as the connection is open; absent beside a process that has it.
+    pub(super) lock: Option<File>,
 }
 
 /// Opens the folder, or makes it.
@@ -55,7 +56,32 @@ pub(super) fn open(folder: &Path) -> Result<Opened, Error> {
         quick_check(&connection, &database)?;
     }
     migrate(&mut connection)?;
-    Ok(Opened { connection, database, wal, lock })
+    end_leases(&connection).map_err(failed)?;
+    Ok(Opened { connection, database, wal, lock: Some(lock) })
+}
+
+/// Opens a folder that another process may be using: it must be there, with the schema of this version. Nothing is mended.
+pub(super) fn open_beside(folder: &Path) -> Result<Opened, Error> {
+    let failed = |error: rusqlite::Error| storage("opened", &error);
+    let database = folder.join(DATABASE);
+    let wal = folder.join(format!("{DATABASE}-wal"));
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(&database, flags).map_err(failed)?;
+    configure(&connection).map_err(failed)?;
+    let known = embedded::migrations::runner().get_migrations().iter().map(refinery::Migration::version).max();
+    let found: Option<i64> = connection
+        .query_row("SELECT max(version) FROM refinery_schema_history", [], |row| row.get(0))
+        .map_err(failed)?;
+    let (found, known) = (found.unwrap_or(0), known.map_or(0, i64::from));
+    match found.cmp(&known) {
+        std::cmp::Ordering::Equal => Ok(Opened { connection, database, wal, lock: None }),
+        std::cmp::Ordering::Greater => Err(Error::NewerSchema { found, known }),
+        std::cmp::Ordering::Less => Err(Error::Storage {
+            doing: "opened",
+            reason: format!("`{}` has schema {found}, this version writes {known}", database.display()),
+            hint: "start `deskhand serve` of this version once; it brings the file up to date",
+        }),
+    }
 }
 
 fn lock(folder: &Path) -> Result<File, Error> {

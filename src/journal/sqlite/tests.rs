@@ -274,16 +274,19 @@ mod checks {
             (claimed.claims_without_progress, claimed.lease, claimed.entries.len())
         };
         assert_eq!(claim_count(0).await.0, 1);
-        let (count, lease, entries) = claim_count(10_000).await;
+        let (count, stale, entries) = claim_count(10_000).await;
         assert_eq!((count, entries), (2, 1));
         // What comes from outside is no progress of a worker.
         journal.interject(&run_id(1), 1, vec![note(1)], rows(1, Some(0))).await.unwrap();
-        journal.release(lease).await.unwrap();
-        let (count, lease, entries) = claim_count(10_000).await;
+        let (count, lease, entries) = claim_count(20_000).await;
         assert_eq!((count, entries), (3, 2));
+        journal.release(stale).await.unwrap();
         journal.append(&lease, 2, vec![note(2)], rows(1, Some(0))).await.unwrap();
+        assert_eq!(claim_count(30_000).await.0, 1);
+        // A worker that gives its lease back was not killed by the run.
+        let (_, lease, _) = claim_count(40_000).await;
         journal.release(lease).await.unwrap();
-        assert_eq!(claim_count(10_001).await.0, 1);
+        assert_eq!(claim_count(40_000).await.0, 1);
     }
 
     pub(super) async fn an_append_that_saw_less_is_refused(journal: &dyn Journal) {

@@ -164,15 +164,28 @@ pub(super) fn renew(connection: &Connection, lease: &Lease, until_ms: i64) -> Re
     Ok(Lease { until_ms, ..lease.clone() })
 }
 
-/// Gives a lease back, unless it is stale.
+/// Gives a lease back, unless it is stale. A worker that lives to do so was not killed by the run.
 pub(super) fn release(connection: &Connection, lease: &Lease) -> Result<(), Fault> {
     let head = head(connection, &lease.run)?;
     let held = connection
-        .prepare_cached("UPDATE runs SET lease_owner = NULL, lease_until_ms = NULL WHERE no = ?1 AND lease_token = ?2")?
+        .prepare_cached(
+            "UPDATE runs SET lease_owner = NULL, lease_until_ms = NULL, claims_without_progress = 0
+             WHERE no = ?1 AND lease_token = ?2",
+        )?
         .execute(params![head.no, lease.token])?;
     if held > 0 {
         settle_claimable(connection, head.no)?;
     }
+    Ok(())
+}
+
+/// Ends every lease: whoever held one is gone, because the folder is ours alone. The tokens stay, so that a stale holder is
+/// refused all the same.
+pub(super) fn end_leases(connection: &Connection) -> Result<(), rusqlite::Error> {
+    connection.execute(
+        "UPDATE runs SET lease_owner = NULL, lease_until_ms = NULL, claimable_ms = wake_ms WHERE lease_owner IS NOT NULL",
+        [],
+    )?;
     Ok(())
 }
 

@@ -98,7 +98,7 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread on a connection. It keeps `lock` until the connection is closed.
-    pub(super) fn start(connection: Connection, wal: PathBuf, lock: File) -> Result<Self, Error> {
+    pub(super) fn start(connection: Connection, wal: PathBuf, lock: Option<File>) -> Result<Self, Error> {
         let (queue, jobs) = mpsc::channel();
         let counters = Arc::new(Counters::default());
         let bell = watch::Sender::new(0);

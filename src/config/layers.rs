@@ -1,0 +1,59 @@
+//! Where values come from: TOML, environment, flags, laid over each other.
+
+use std::collections::BTreeMap;
+
+use super::Mistake;
+
+/// Values by key, `section.name`, from all layers.
+#[derive(Debug, Clone, Default)]
+pub struct Layers {
+    pub(super) values: BTreeMap<String, toml::Value>,
+    pub(super) mistakes: Vec<Mistake>,
+}
+
+impl Layers {
+    /// Lays a TOML text over what is there.
+    pub fn add_toml(&mut self, text: &str, file: &str) {
+        match text.parse::<toml::Table>() {
+            Ok(table) => self.add_table(&table),
+            Err(error) => self.mistakes.push(Mistake {
+                key: file.to_owned(),
+                what: error.to_string().trim().replace('\n', "\n    "),
+                hint: "the file must be valid TOML".to_owned(),
+            }),
+        }
+    }
+
+    /// Lays a table over what is there.
+    pub fn add_table(&mut self, table: &toml::Table) {
+        flatten("", table, &mut self.values);
+    }
+
+    /// Lays the environment over what is there: `DESKHAND_ZENDESK__BASE_URL` is `zendesk.base_url`.
+    pub fn add_env(&mut self, variables: impl Iterator<Item = (String, String)>) {
+        for (name, value) in variables {
+            let Some(rest) = name.strip_prefix("DESKHAND_") else { continue };
+            if rest == "LOG" {
+                continue; // Read by the subscriber of logs.
+            }
+            self.values.insert(rest.to_ascii_lowercase().replace("__", "."), toml::Value::String(value));
+        }
+    }
+
+    /// Lays one value over what is there.
+    pub fn set(&mut self, key: &str, value: impl Into<toml::Value>) {
+        self.values.insert(key.to_owned(), value.into());
+    }
+}
+
+fn flatten(prefix: &str, table: &toml::Table, values: &mut BTreeMap<String, toml::Value>) {
+    for (name, value) in table {
+        let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        match value {
+            toml::Value::Table(inner) => flatten(&key, inner, values),
+            other => {
+                values.insert(key, other.clone());
+            }
+        }
+    }
+}

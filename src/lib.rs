@@ -8,6 +8,7 @@
 pub mod account;
 pub mod article;
 pub mod clock;
+pub mod crash;
 pub mod failure;
 pub mod ids;
 pub mod intent;

@@ -10,6 +10,7 @@ use tracing::{Instrument, debug, error, info, info_span, warn};
 
 use crate::agent::perform::{Performer, Tried, Try};
 use crate::clock::Clock;
+use crate::crash;
 use crate::failure::{Failure, FailureClass};
 use crate::ids::StepNo;
 use crate::journal::{self, Claimed, Journal, Lease};
@@ -193,7 +194,8 @@ impl Worker {
         let watch = self.clock.stopwatch();
         let span = info_span!("step", step.no = step.0, step.kind = kind_of(&open.work));
         let this = Try { step, work: &open.work, again, started_at: open.started_at, attempts };
-        let tried = self.performer.perform(state, &this).instrument(span).await;
+        let doing = self.performer.perform(state, &this).instrument(span);
+        let tried = crash::within(|| format!("{} step={step}", state.run), doing).await;
         match tried {
             Tried::Finished(result) => {
                 if let StepResult::Failed { failure, .. } = &result {

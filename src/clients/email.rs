@@ -16,6 +16,7 @@ use lettre::{Address, Message};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{Error, safe_text};
+use crate::crash;
 use crate::ids::IdempotencyKey;
 
 const VENDOR: &str = "email";
@@ -206,7 +207,10 @@ impl Email {
 
     /// The same for bytes that were built before.
     pub async fn send_composed(&self, mail: &Composed) -> Result<String, Error> {
+        let place = crash::at(|| "email".to_owned());
+        place.passes("mail.before");
         let mut connection = self.hand_shake(mail).await?;
+        place.passes("mail.text");
         // From here on the server may have the mail.
         let answer = match tokio::time::timeout(AFTER_DOT, connection.message(&mail.bytes)).await {
             Ok(Ok(response)) => response,
@@ -217,6 +221,7 @@ impl Email {
             }
             Err(_) => return Err(Error::unknown(VENDOR, "no answer in time after the mail was handed over")),
         };
+        place.passes("mail.after");
         // The mail is accepted; how the connection ends does not matter.
         let _ = tokio::time::timeout(Duration::from_secs(1), connection.quit()).await;
         let words: Vec<&str> = answer.message().collect();

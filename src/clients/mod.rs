@@ -14,6 +14,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 
+use crate::crash;
 use crate::failure::{Failure, FailureClass};
 
 /// The largest answer that is read, in bytes. An incremental page of 1,000 tickets with users is about 5 MB.
@@ -226,7 +227,11 @@ impl Http {
 
     /// Sends, and reads the answer whole. Any status is an answer; only what never answered is an error here.
     async fn send(&self, request: reqwest::RequestBuilder, kind: Kind) -> Result<Reply, Error> {
-        let mut response = request.send().await.map_err(|e| self.failed(e, kind))?;
+        let (client, request) = request.build_split();
+        let request = request.map_err(|e| self.failed(e, kind))?;
+        let place = crash::at(|| format!("{} {} {}", self.vendor, request.method(), request.url().path()));
+        place.passes("request.before");
+        let mut response = client.execute(request).await.map_err(|e| self.failed(e, kind))?;
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
         let mut body = Vec::new();
@@ -236,6 +241,7 @@ impl Http {
             }
             body.extend_from_slice(&chunk);
         }
+        place.passes("request.after");
         Ok(Reply { status, headers, body: body.into() })
     }
 

@@ -17,6 +17,7 @@ use serde_json::Value;
 use self::assemble::{Assembly, Step};
 use super::{ANSWER_MAX_BYTES, Error, Http, Kind, Reply, Transport, encode, retry_after, safe_text};
 use crate::clock::{Clock, Stopwatch};
+use crate::crash;
 use crate::usage::Usage;
 
 const VENDOR: &str = "claude";
@@ -180,6 +181,8 @@ impl Claude {
         let watch = self.clock.stopwatch();
         let request = self.request(Method::POST, "/v1/messages").header("content-type", "application/json").body(body);
         let patience = self.settings.first_byte_timeout;
+        let place = crash::at(|| "claude POST /v1/messages".to_owned());
+        place.passes("model.before");
         let mut response = match tokio::time::timeout(patience, request.send()).await {
             Ok(sent) => sent.map_err(|e| self.http.failed(e, Kind::Read))?,
             Err(_) => return Err(Error::retry(VENDOR, None, "no answer in time").into()),
@@ -192,7 +195,7 @@ impl Claude {
         let mut call = Call { request_id, first_byte_ms: None, watch, silence: self.settings.silence_timeout };
 
         if status == 200 && streamed {
-            let assembly = match self.read_stream(&mut response, &mut call).await {
+            let assembly = match self.read_stream(&mut response, &mut call, &place).await {
                 Ok(assembly) => assembly,
                 Err(mut failed) => {
                     failed.request_id = call.request_id;
@@ -204,6 +207,7 @@ impl Claude {
                 request_id: call.request_id.clone(),
                 ..CallError::from(error)
             };
+            place.passes("model.after");
             let content = assembly.content().map_err(|what| failed(Error::retry(VENDOR, None, what)))?;
             let Some(stop_reason) = assembly.stop_reason.clone() else {
                 return Err(failed(Error::retry(VENDOR, None, "the answer named no reason for its end")));
@@ -285,7 +289,12 @@ impl Claude {
     }
 
     /// Reads events until the message has ended. The connection's own end is not waited for.
-    async fn read_stream(&self, response: &mut reqwest::Response, call: &mut Call) -> Result<Assembly, CallError> {
+    async fn read_stream(
+        &self,
+        response: &mut reqwest::Response,
+        call: &mut Call,
+        place: &crash::Place,
+    ) -> Result<Assembly, CallError> {
         let mut parser = sse::Parser::default();
         let mut assembly = Assembly::default();
         let mut strangers = 0;
@@ -310,7 +319,12 @@ impl Claude {
                 if event.data == "[DONE]" {
                     continue;
                 }
-                match assembly.take(&event.data) {
+                let begun = assembly.started;
+                let step = assembly.take(&event.data);
+                if !begun {
+                    place.passes("model.stream");
+                }
+                match step {
                     Step::More if assembly.stopped => return Ok(assembly),
                     Step::More => strangers += usize::from(!assembly.started && event.name != "ping"),
                     Step::Broken(_) if !assembly.started => return Err(failed(not_an_answer(), assembly.usage)),

@@ -27,6 +27,7 @@ use self::reader::Readers;
 use self::write::{Batch, Prepared};
 pub use self::writer::Stats;
 use self::writer::Writer;
+use crate::crash;
 use crate::ids::{RunId, TicketId};
 use crate::journal::{Admitted, Arrival, Claimed, Cursor, Error, Journal, Lease, OpenRun, TicketHistory};
 use crate::run::entry::{Body, Entry};
@@ -97,6 +98,19 @@ impl SqliteJournal {
     {
         self.writer.write(work).await
     }
+
+    /// The same with the write's two boundaries: written and not committed; on disk and nobody told.
+    async fn write_at<T, F>(&self, place: crash::Place, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    {
+        let inside = place.clone();
+        let written =
+            self.write(move |connection| work(connection).inspect(|_| inside.passes("journal.written"))).await?;
+        place.passes("journal.committed");
+        Ok(written)
+    }
 }
 
 impl Drop for SqliteJournal {
@@ -109,7 +123,11 @@ impl Drop for SqliteJournal {
 impl Journal for SqliteJournal {
     async fn admit(&self, arrivals: Vec<Arrival>, cursor: Option<Cursor>) -> Result<Vec<Admitted>, Error> {
         let prepared: Vec<Prepared> = arrivals.into_iter().map(Prepared::new).collect();
-        self.write(move |connection| write::admit(connection, &prepared, cursor.as_ref())).await
+        let place = crash::at(|| match (&*prepared, &cursor) {
+            ([], Some(cursor)) => format!("cursor {}", cursor.lane),
+            (some, _) => format!("{} admit", some.iter().map(|one| one.run().as_str()).collect::<Vec<_>>().join(" ")),
+        });
+        self.write_at(place, move |connection| write::admit(connection, &prepared, cursor.as_ref())).await
     }
 
     async fn cursor(&self, lane: &str) -> Result<Option<String>, Error> {
@@ -128,9 +146,16 @@ impl Journal for SqliteJournal {
     async fn claim(&self, owner: &str, now_ms: i64, ttl: Duration) -> Result<Option<Claimed>, Error> {
         let owner = owner.to_owned();
         let until_ms = now_ms.saturating_add(i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX));
-        let claimed = self.write(move |connection| write::claim(connection, &owner, now_ms, until_ms)).await?;
-        let Some((lease, claims_without_progress)) = claimed else { return Ok(None) };
+        let claimed = self.write(move |connection| {
+            let claimed = write::claim(connection, &owner, now_ms, until_ms)?;
+            if let Some((lease, _)) = &claimed {
+                crash::point("journal.written", || format!("{} claim", lease.run));
+            }
+            Ok(claimed)
+        });
+        let Some((lease, claims_without_progress)) = claimed.await? else { return Ok(None) };
         let entries = self.entries(&lease.run).await?;
+        crash::point("journal.committed", || format!("{} claim len={}", lease.run, entries.len()));
         Ok(Some(Claimed { lease, entries, claims_without_progress }))
     }
 
@@ -140,7 +165,8 @@ impl Journal for SqliteJournal {
     }
 
     async fn release(&self, lease: Lease) -> Result<(), Error> {
-        self.write(move |connection| write::release(connection, &lease)).await
+        let place = crash::at(|| format!("{} release", lease.run));
+        self.write_at(place, move |connection| write::release(connection, &lease)).await
     }
 
     async fn append(
@@ -151,7 +177,8 @@ impl Journal for SqliteJournal {
         projection: Projection,
     ) -> Result<(), Error> {
         let (lease, batch) = (lease.clone(), Batch::new(&entries, Box::new(projection)));
-        self.write(move |connection| write::append(connection, &lease, expected_len, &batch)).await
+        let place = crash::at(|| format!("{} append len={expected_len}", lease.run));
+        self.write_at(place, move |connection| write::append(connection, &lease, expected_len, &batch)).await
     }
 
     async fn interject(
@@ -162,7 +189,8 @@ impl Journal for SqliteJournal {
         projection: Projection,
     ) -> Result<(), Error> {
         let (run, batch) = (run.clone(), Batch::new(&entries, Box::new(projection)));
-        self.write(move |connection| write::interject(connection, &run, expected_len, &batch)).await
+        let place = crash::at(|| format!("{run} interject len={expected_len}"));
+        self.write_at(place, move |connection| write::interject(connection, &run, expected_len, &batch)).await
     }
 
     async fn entries(&self, run: &RunId) -> Result<Vec<Entry>, Error> {

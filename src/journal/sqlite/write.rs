@@ -47,6 +47,14 @@ pub(super) enum Prepared {
 }
 
 impl Prepared {
+    /// Whose run it is.
+    pub(super) fn run(&self) -> &RunId {
+        match self {
+            Prepared::Open(batch) => &batch.projection.row.run,
+            Prepared::Join { run, .. } => run,
+        }
+    }
+
     pub(super) fn new(arrival: Arrival) -> Self {
         match arrival {
             Arrival::Open { entries, projection } => {

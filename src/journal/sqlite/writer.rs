@@ -17,6 +17,7 @@ use rusqlite::Connection;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::fault::{Fault, storage};
+use crate::crash;
 use crate::journal::Error;
 
 /// How many jobs may wait. A caller beyond that waits for room, which slows it down to the pace of the disk.
@@ -274,6 +275,9 @@ impl Thread {
             if answers.len() < GROUP_MAX {
                 next = self.jobs.try_recv().ok();
             }
+            if next.is_some() {
+                crash::point("journal.group.between", || "journal".to_owned());
+            }
         }
         if let Err(error) = self.connection.execute_batch("COMMIT") {
             return self.give_up(answers, &Refusal::of(&error));
@@ -349,6 +353,7 @@ impl Thread {
     /// Copies the write-ahead log into the file. A failure is no loss: the log keeps what it has, and the next commit says
     /// what is wrong.
     fn checkpoint(&mut self, mode: &str) {
+        crash::point("journal.checkpoint.before", || mode.to_owned());
         let copied = self.connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
         });

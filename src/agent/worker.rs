@@ -102,13 +102,18 @@ impl Worker {
                         started.push(step);
                     }
                     if self.commit(&lease, &mut draft).await? {
-                        self.perform_all(&mut lease, &mut draft, &started, false).await?;
+                        let open = open_steps(&draft, &started);
+                        self.perform_all(&mut lease, &mut draft, open, false).await?;
                     }
                 }
                 Next::Resume(open) => {
-                    let steps: Vec<StepNo> = open.iter().map(|open| open.step).collect();
+                    // As they were found: what is written here must not hide that a try's end is not known.
+                    for found in open.iter().filter(|open| !open.work.is_repeatable() && !open.may_have_acted()) {
+                        let body = Body::StepRetried { step: found.step, attempt: found.attempts + 1 };
+                        draft.push(Entry::new(self.clock.now(), body))?;
+                    }
                     if self.commit(&lease, &mut draft).await? {
-                        self.perform_all(&mut lease, &mut draft, &steps, true).await?;
+                        self.perform_all(&mut lease, &mut draft, open, true).await?;
                     }
                 }
                 Next::Wait { .. } | Next::Done => {
@@ -163,12 +168,11 @@ impl Worker {
         &self,
         lease: &mut Lease,
         draft: &mut Draft,
-        steps: &[StepNo],
+        open: Vec<OpenStep>,
         again: bool,
     ) -> Result<(), Left> {
         self.keep(lease).await?;
         let before = draft.state.clone();
-        let open: Vec<OpenStep> = steps.iter().filter_map(|step| before.open.get(step).cloned()).collect();
         let tries = open.iter().map(|open| self.try_step(&before, open, again));
         let mut running = tries.collect::<FuturesUnordered<_>>().ready_chunks(16);
         let mut left = open.len();
@@ -193,6 +197,8 @@ impl Worker {
         let (step, attempts) = (open.step, open.attempts);
         let watch = self.clock.stopwatch();
         let span = info_span!("step", step.no = step.0, step.kind = kind_of(&open.work));
+        // Work under a key is looked for before any further try; work without one must not be repeated when it may have left.
+        let again = again && (open.work.is_repeatable() || open.may_have_acted());
         let this = Try { step, work: &open.work, again, started_at: open.started_at, attempts };
         let doing = self.performer.perform(state, &this).instrument(span);
         let tried = crash::within(|| format!("{} step={step}", state.run), doing).await;
@@ -249,6 +255,11 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// The open ones among these steps.
+fn open_steps(draft: &Draft, steps: &[StepNo]) -> Vec<OpenStep> {
+    steps.iter().filter_map(|step| draft.state.open.get(step).cloned()).collect()
 }
 
 fn kind_of(work: &Work) -> &'static str {

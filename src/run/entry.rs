@@ -75,6 +75,14 @@ pub enum Body {
         /// When to try again, in milliseconds since the Unix epoch.
         retry_at_ms: i64,
     },
+    /// A further try begins, of work that no vendor's key guards: on disk before it leaves, so that a death in it is seen.
+    /// (Work under a key is looked for before it is repeated and needs no such line.)
+    StepRetried {
+        /// Which step.
+        step: StepNo,
+        /// Which try, counted from 2.
+        attempt: u32,
+    },
     /// On disk before anything builds on it.
     StepFinished {
         /// Which step.
@@ -186,6 +194,18 @@ pub enum Work {
         /// The step that scheduled it.
         scheduled: StepNo,
     },
+}
+
+impl Work {
+    /// Whether a repeated try is harmless: nothing is changed by it, or a key or our mark guards it. Mail has neither, so
+    /// one that may have left is never sent again.
+    pub fn is_repeatable(&self) -> bool {
+        match self {
+            Work::Tool { intent: Intent::SendFollowupEmail(mail), .. } => mail.after_s > 0,
+            Work::Mail { .. } => false,
+            Work::ReadFacts | Work::Route { .. } | Work::Model { .. } | Work::Tool { .. } => true,
+        }
+    }
 }
 
 /// What came of a step.

@@ -10,3 +10,6 @@ pub mod next;
 pub mod retry;
 pub mod row;
 pub mod state;
+
+#[cfg(test)]
+mod tests;

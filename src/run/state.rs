@@ -13,7 +13,7 @@ use crate::money::Cost;
 use crate::policy::facts::{ConfirmedEffect, Facts, Route};
 use crate::policy::{Judgement, RuleId, Verdict};
 use crate::run::cost::Usage;
-use crate::run::entry::{Body, Decision, Entry, Failure, ModelCall, Outcome, StepResult, Work};
+use crate::run::entry::{Body, Decision, Entry, Failure, FailureClass, ModelCall, Outcome, StepResult, Work};
 use crate::run::handover;
 use crate::run::row::{ApprovalState, RunStatus};
 use crate::ticket::{Message, Ticket};
@@ -48,6 +48,23 @@ pub struct OpenStep {
     pub retry_at_ms: Option<i64>,
     /// Why it was put off last.
     pub failure: Option<Failure>,
+    /// A try began whose end is not known: found like this, its worker died in it.
+    pub under_way: bool,
+    /// An earlier try may have acted: its answer was lost.
+    pub unsure: bool,
+    /// When the newest entry about it was written.
+    pub touched_at: Timestamp,
+    /// The ticket's stamp as it was known when the step was started: what was decided rests on it.
+    pub stamp: Timestamp,
+    /// How many of the ticket's messages were known then.
+    pub messages: usize,
+}
+
+impl OpenStep {
+    /// Whether a try of this step may have acted already, told before the next one begins.
+    pub fn may_have_acted(&self) -> bool {
+        self.under_way || self.unsure
+    }
 }
 
 /// What became of a call of the model.
@@ -297,7 +314,13 @@ impl RunState {
 
     fn apply_body(&mut self, body: &Body, at: Timestamp) -> Result<(), String> {
         if self.outcome.is_some()
-            && !matches!(body, Body::StepStarted { .. } | Body::StepFinished { .. } | Body::StepDelayed { .. })
+            && !matches!(
+                body,
+                Body::StepStarted { .. }
+                    | Body::StepFinished { .. }
+                    | Body::StepDelayed { .. }
+                    | Body::StepRetried { .. }
+            )
         {
             return Err("the run has ended".to_owned());
         }
@@ -310,6 +333,18 @@ impl RunState {
                 open.attempts = *attempt;
                 open.failure = Some(failure.clone());
                 open.retry_at_ms = Some(*retry_at_ms);
+                open.under_way = false;
+                open.unsure |= failure.class == FailureClass::Unknown;
+                open.touched_at = at;
+            }
+            Body::StepRetried { step, .. } => {
+                let open = self.open.get_mut(step).ok_or_else(|| format!("step {step} is not open"))?;
+                if open.under_way {
+                    return Err(format!("a try of step {step} is under way"));
+                }
+                open.under_way = true;
+                open.retry_at_ms = None;
+                open.touched_at = at;
             }
             Body::StepFinished { step, result, .. } => self.step_finished(*step, result, at)?,
             Body::Judged { call: None, judgement } => self.ticket_judgement = Some(judgement.clone()),
@@ -411,7 +446,19 @@ impl RunState {
         }
         self.next_step = StepNo(step.0 + 1);
         self.steps += 1;
-        let open = OpenStep { step, work: work.clone(), started_at: at, attempts: 0, retry_at_ms: None, failure: None };
+        let open = OpenStep {
+            step,
+            work: work.clone(),
+            started_at: at,
+            attempts: 0,
+            retry_at_ms: None,
+            failure: None,
+            under_way: true,
+            unsure: false,
+            touched_at: at,
+            stamp: self.ticket.updated_at,
+            messages: self.ticket.messages.len(),
+        };
         self.open.insert(step, open);
         Ok(())
     }

@@ -77,7 +77,7 @@ pub struct Context<'a> {
     pub approved_by: Option<&'a str>,
     /// The rule that hands the ticket over, for an escalation.
     pub rule: RuleId,
-    /// The same step was started before: an effect may have happened.
+    /// An earlier try of the same step may have acted. For work under a key or mark every further try counts as such.
     pub again: bool,
     /// When the step was first started.
     pub started_at: Timestamp,

@@ -1,5 +1,6 @@
 //! `send_followup_email`: a mail to the requester, now or later, to no one else. A mail cannot be asked for twice under a
-//! key, so one whose sending was interrupted is never sent again: a person decides.
+//! key, so one whose sending was interrupted is never sent again: a person decides. One that surely did not leave (the server
+//! was away, or asked to wait before it had the mail) is tried again.
 
 use serde_json::json;
 

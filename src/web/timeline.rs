@@ -211,7 +211,7 @@ pub(super) fn build(entries: &[Entry], chosen: Option<StepNo>, times: &Times, na
                     drafts.push(Draft::new(None, Actor::Failed, "Parked".to_owned(), hint, None));
                 }
             }
-            Body::RunOpened { .. } | Body::Reminded { .. } => {}
+            Body::RunOpened { .. } | Body::Reminded { .. } | Body::StepRetried { .. } => {}
         }
     }
     for draft in &mut drafts {

@@ -1,0 +1,108 @@
+//! Folding entries by hand: what a run knows of tries, approvals and people after each line.
+
+use jiff::Timestamp;
+
+use crate::failure::{Failure, FailureClass};
+use crate::ids::{CommentId, RunId, StepNo, TicketId, ToolCallId, UserId};
+use crate::intent::{Intent, SendFollowupEmail};
+use crate::run::entry::{Body, Entry, Work};
+use crate::run::state::{RULE_CALL, RunState};
+use crate::ticket::{Author, Message, Requester, Ticket, TicketStatus};
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_790_000_000 + seconds).unwrap()
+}
+
+fn message(id: i64, author: Author) -> Message {
+    Message {
+        id: CommentId(id),
+        author,
+        author_id: UserId(9),
+        public: true,
+        at: at(0),
+        text: "Hello".to_owned(),
+        cut: false,
+        attachments: Vec::new(),
+        flags: Vec::new(),
+        marker: None,
+    }
+}
+
+fn opened() -> Entry {
+    let ticket = Ticket {
+        id: TicketId(1),
+        subject: "Question".to_owned(),
+        status: TicketStatus::New,
+        channel: "email".to_owned(),
+        requester: Requester {
+            id: UserId(9),
+            name: "Ada".to_owned(),
+            address: Some("ada@low.example".to_owned()),
+            verified: true,
+            external_id: None,
+        },
+        cc: Vec::new(),
+        assignee: None,
+        group: None,
+        tags: Vec::new(),
+        created_at: at(0),
+        updated_at: at(0),
+        follows: None,
+        messages: vec![message(2, Author::Requester)],
+    };
+    let run = RunId::for_trigger(TicketId(1), CommentId(2));
+    let body = Body::RunOpened { run, ticket: Box::new(ticket), trigger: CommentId(2), prompts: "p".to_owned() };
+    Entry::new(at(0), body)
+}
+
+fn mail(after_s: i64) -> Work {
+    let mail = SendFollowupEmail { after_s, subject: "Later".to_owned(), body: "Hello".to_owned() };
+    Work::Tool { call: ToolCallId::new(RULE_CALL), intent: Intent::SendFollowupEmail(mail), approval: None }
+}
+
+/// `s` started, `r` put off as surely not done, `u` put off with the answer lost, `a` a further try written down.
+fn folded(lines: &str) -> Result<RunState, String> {
+    let mut entries = vec![opened()];
+    let step = StepNo(1);
+    for (at_s, line) in (1..).zip(lines.chars()) {
+        let delayed = |class| {
+            let failure = Failure { class, vendor: "email".to_owned(), message: "away".to_owned() };
+            Body::StepDelayed { step, attempt: 1, failure, retry_at_ms: at(at_s + 1).as_millisecond() }
+        };
+        let body = match line {
+            's' => Body::StepStarted { step, work: mail(0) },
+            'r' => delayed(FailureClass::Retry),
+            'u' => delayed(FailureClass::Unknown),
+            'a' => Body::StepRetried { step, attempt: 2 },
+            other => panic!("{other}"),
+        };
+        entries.push(Entry::new(at(at_s), body));
+    }
+    RunState::fold(&entries).map_err(|broken| broken.why)
+}
+
+#[test]
+fn a_try_whose_end_is_not_known_is_told_from_one_that_surely_did_not_leave() {
+    let check = |lines: &str, may_have_acted: bool| {
+        let state = folded(lines).unwrap();
+        assert_eq!(state.open[&StepNo(1)].may_have_acted(), may_have_acted, "{lines}");
+    };
+    check("s", true); // Died in its first try.
+    check("sr", false); // The first try surely did not leave.
+    check("sra", true); // Died in the second.
+    check("srar", false);
+    check("su", true); // The answer was lost: it stays so, whatever comes after.
+    check("suar", true);
+    assert_eq!(folded("a").unwrap_err(), "step 1 is not open");
+    assert_eq!(folded("sa").unwrap_err(), "a try of step 1 is under way");
+}
+
+#[test]
+fn only_mail_must_not_be_repeated() {
+    let check = |work: &Work, repeatable: bool| assert_eq!(work.is_repeatable(), repeatable, "{work:?}");
+    check(&mail(0), false);
+    check(&mail(60), true); // Scheduling sends nothing.
+    check(&Work::Mail { scheduled: StepNo(1) }, false);
+    check(&Work::ReadFacts, true);
+    check(&Work::Model { model: "m".to_owned() }, true);
+}

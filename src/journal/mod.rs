@@ -4,6 +4,7 @@
 //! what it saw (`expected_len`); a wake-up (`bell`) is a hint and carries no data.
 
 pub mod accounts;
+pub mod brake;
 pub mod sqlite;
 pub mod views;
 
@@ -13,6 +14,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::ids::{RunId, TicketId};
+use crate::money::{Currency, Money};
 use crate::run::entry::Entry;
 use crate::run::row::{Projection, RunStatus};
 
@@ -37,6 +39,26 @@ pub enum Error {
         /// The stale token.
         token: u64,
     },
+    /// A switch that had to be off is on: see [`Conditions::switches_off`].
+    #[error("the switch `{switch}` is on: {reason}")]
+    SwitchedOn {
+        /// Which switch.
+        switch: String,
+        /// What stands in it.
+        reason: String,
+    },
+    /// A sum would pass its limit: see [`Conditions::refund_day`].
+    #[error("{asked_minor} more would pass the limit of {limit_minor}: {sum_minor} {currency} are taken already")]
+    DayFull {
+        /// Whose minor units.
+        currency: Currency,
+        /// What was to be added.
+        asked_minor: i64,
+        /// What is taken.
+        sum_minor: i64,
+        /// What may be taken.
+        limit_minor: i64,
+    },
     /// There is no such run.
     #[error("there is no run `{0}`")]
     NoSuchRun(RunId),
@@ -53,6 +75,14 @@ pub enum Error {
     /// The file holds what this version cannot read.
     #[error("the journal holds what cannot be read: {0}")]
     Corrupt(String),
+    /// A claimed run whose entries cannot be read; the lease is good to park it.
+    #[error("the entries of `{}` cannot be read: {why}", .lease.run)]
+    Unreadable {
+        /// The claim.
+        lease: Lease,
+        /// Why not.
+        why: String,
+    },
     /// The data was written by a newer version.
     #[error(
         "the journal has schema {found}, this version knows {known}\nhint: use the version that wrote it, or restore a backup from before"
@@ -72,6 +102,41 @@ pub enum Error {
     /// The journal is shutting down.
     #[error("the journal is closed")]
     Closed,
+}
+
+/// What must hold in the very commit of an append; otherwise nothing of it is written. Comparisons only: what follows from
+/// a refusal is decided by the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Conditions {
+    /// Switches of which none may be on. [`Error::SwitchedOn`]
+    pub switches_off: &'static [&'static str],
+    /// A refund that must fit under the day's limit. [`Error::DayFull`]
+    pub refund_day: Option<RefundDay>,
+}
+
+/// A refund and the limit of all refunds in its currency since a time: done, in flight, of unknown outcome, awaiting a
+/// person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefundDay {
+    /// What is to be added.
+    pub amount: Money,
+    /// When the shop's day began, in milliseconds since the Unix epoch.
+    pub since_ms: i64,
+    /// What may be given back from then on, in minor units; exactly this much may.
+    pub limit_minor: i64,
+}
+
+/// A switch that is on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Switch {
+    /// Which.
+    pub name: String,
+    /// What stands in it: the reason, for brakes.
+    pub value: String,
+    /// Who set it: a user's address, `command line`, `deskhand`.
+    pub by: String,
+    /// When, in milliseconds since the Unix epoch.
+    pub at_ms: i64,
 }
 
 /// The right to write to a run until a time. What moves a run takes `&Lease`.
@@ -184,6 +249,10 @@ pub trait Journal: Send + Sync + 'static {
     /// Gives a lease back. Does nothing when it is stale.
     async fn release(&self, lease: Lease) -> Result<(), Error>;
 
+    /// Gives a lease back as if the run had not been claimed; it can be claimed again from then on, in milliseconds since the
+    /// Unix epoch. Does nothing when it is stale.
+    async fn put_back(&self, lease: Lease, wake_ms: i64) -> Result<(), Error>;
+
     /// Appends to a run under a lease and writes the rows beside it.
     async fn append(
         &self,
@@ -191,7 +260,23 @@ pub trait Journal: Send + Sync + 'static {
         expected_len: u64,
         entries: Vec<Entry>,
         projection: Projection,
+    ) -> Result<(), Error> {
+        self.append_if(lease, expected_len, entries, projection, Conditions::default()).await
+    }
+
+    /// The same, if the conditions hold in the same commit.
+    async fn append_if(
+        &self,
+        lease: &Lease,
+        expected_len: u64,
+        entries: Vec<Entry>,
+        projection: Projection,
+        conditions: Conditions,
     ) -> Result<(), Error>;
+
+    /// Ends a run whose entries cannot be read or folded, so that it is not claimed for ever: its row says `failed` and why,
+    /// its entries stay as they are. [`Error::StaleLease`] if another worker has it.
+    async fn park(&self, lease: &Lease, reason: &str, now_ms: i64) -> Result<(), Error>;
 
     /// Appends without a lease: a person's decision, a take-over, news. The worker that holds the run sees
     /// [`Error::Moved`] at its next append and reads again.
@@ -211,6 +296,15 @@ pub trait Journal: Send + Sync + 'static {
 
     /// A switch of the pages or the command line (`paused`), with who set it and when; `None` when it was never set.
     async fn switch(&self, name: &str) -> Result<Option<String>, Error>;
+
+    /// All switches that are on: set, and not to the empty text.
+    async fn switches(&self) -> Result<Vec<Switch>, Error>;
+
+    /// What model calls with known prices cost since a time (to the quarter of an hour in which it lies), in micro-dollars.
+    async fn spent_since(&self, since_ms: i64) -> Result<i64, Error>;
+
+    /// What refunds in a currency take of a day that began then, in minor units: see [`RefundDay`].
+    async fn refunded_since(&self, currency: Currency, since_ms: i64) -> Result<i64, Error>;
 
     /// Sets a switch and writes the audit line in the same commit.
     async fn set_switch(&self, name: &str, value: &str, by: &str, now_ms: i64) -> Result<(), Error>;

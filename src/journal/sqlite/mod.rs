@@ -4,6 +4,7 @@
 //! what the writes do, `writer.rs` how they reach the disk, `open.rs` how a data folder becomes a store.
 
 mod accounts;
+mod conditions;
 mod fault;
 mod open;
 mod reader;
@@ -29,7 +30,10 @@ pub use self::writer::Stats;
 use self::writer::Writer;
 use crate::crash;
 use crate::ids::{RunId, TicketId};
-use crate::journal::{Admitted, Arrival, Claimed, Cursor, Error, Journal, Lease, OpenRun, TicketHistory};
+use crate::journal::{
+    Admitted, Arrival, Claimed, Conditions, Cursor, Error, Journal, Lease, OpenRun, Switch, TicketHistory,
+};
+use crate::money::Currency;
 use crate::run::entry::{Body, Entry};
 use crate::run::row::{Projection, RunStatus};
 
@@ -154,7 +158,10 @@ impl Journal for SqliteJournal {
             Ok(claimed)
         });
         let Some((lease, claims_without_progress)) = claimed.await? else { return Ok(None) };
-        let entries = self.entries(&lease.run).await?;
+        let entries = match self.entries(&lease.run).await {
+            Err(Error::Corrupt(why)) => return Err(Error::Unreadable { lease, why }),
+            entries => entries?,
+        };
         crash::point("journal.committed", || format!("{} claim len={}", lease.run, entries.len()));
         Ok(Some(Claimed { lease, entries, claims_without_progress }))
     }
@@ -169,16 +176,30 @@ impl Journal for SqliteJournal {
         self.write_at(place, move |connection| write::release(connection, &lease)).await
     }
 
-    async fn append(
+    async fn put_back(&self, lease: Lease, wake_ms: i64) -> Result<(), Error> {
+        self.write(move |connection| write::put_back(connection, &lease, wake_ms)).await
+    }
+
+    async fn append_if(
         &self,
         lease: &Lease,
         expected_len: u64,
         entries: Vec<Entry>,
         projection: Projection,
+        conditions: Conditions,
     ) -> Result<(), Error> {
         let (lease, batch) = (lease.clone(), Batch::new(&entries, Box::new(projection)));
         let place = crash::at(|| format!("{} append len={expected_len}", lease.run));
-        self.write_at(place, move |connection| write::append(connection, &lease, expected_len, &batch)).await
+        self.write_at(place, move |connection| {
+            conditions::hold(connection, &conditions)?;
+            write::append(connection, &lease, expected_len, &batch)
+        })
+        .await
+    }
+
+    async fn park(&self, lease: &Lease, reason: &str, now_ms: i64) -> Result<(), Error> {
+        let (lease, reason) = (lease.clone(), reason.to_owned());
+        self.write(move |connection| write::park(connection, &lease, &reason, now_ms)).await
     }
 
     async fn interject(
@@ -214,6 +235,23 @@ impl Journal for SqliteJournal {
             Ok(statement.query_row([name], |row| row.get(0)).optional()?)
         })
         .await
+    }
+
+    async fn switches(&self) -> Result<Vec<Switch>, Error> {
+        self.read(conditions::switches).await
+    }
+
+    async fn spent_since(&self, since_ms: i64) -> Result<i64, Error> {
+        self.read(move |connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT ifnull(sum(cost_micros), 0) FROM call_sums WHERE quarter >= ?1")?;
+            Ok(statement.query_row([since_ms.div_euclid(900_000)], |row| row.get(0))?)
+        })
+        .await
+    }
+
+    async fn refunded_since(&self, currency: Currency, since_ms: i64) -> Result<i64, Error> {
+        self.read(move |connection| conditions::refunded(connection, currency, since_ms)).await
     }
 
     async fn set_switch(&self, name: &str, value: &str, by: &str, now_ms: i64) -> Result<(), Error> {

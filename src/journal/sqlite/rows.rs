@@ -9,6 +9,7 @@ use super::fault::Fault;
 use crate::ids::{StepNo, TicketId};
 use crate::money::Money;
 use crate::run::cost::Usage;
+use crate::run::refunds::RefundMove;
 use crate::run::row::{ApprovalRow, ApprovalState, CallRow, RunRow, RunStatus, ToolRow};
 
 /// What [`run_row`] reads, of `runs`.
@@ -273,5 +274,47 @@ pub(super) fn insert_tool(connection: &Connection, no: i64, row: &ToolRow) -> Re
         "INSERT INTO tools (run, step, at_ms, tool, is_error, took_ms, output_bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
     statement.execute(params![no, row.step.0, row.at_ms, row.tool, row.is_error, row.took_ms, row.output_bytes])?;
+    Ok(())
+}
+
+/// Brings what a refund takes of the day up to date.
+pub(super) fn move_refund(connection: &Connection, no: i64, change: &RefundMove) -> Result<(), Fault> {
+    match change {
+        RefundMove::Take { step, approval, state, amount, at_ms } => {
+            connection
+                .prepare_cached(
+                    "INSERT INTO refunds (run, step, approval, state, currency, minor, asked_minor, at_ms)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7)",
+                )?
+                .execute(params![
+                    no,
+                    step.0,
+                    approval.as_ref().map(|id| id.as_str()),
+                    state.as_str(),
+                    amount.currency.as_str(),
+                    amount.minor,
+                    at_ms
+                ])?;
+        }
+        RefundMove::Settle { step, state, minor } => {
+            connection
+                .prepare_cached(
+                    "UPDATE refunds SET state = ?3, minor = ifnull(?4, minor) WHERE run = ?1 AND step = ?2",
+                )?
+                .execute(params![no, step.0, state.as_str(), minor])?;
+        }
+        RefundMove::Decided { approval, state, minor } => {
+            connection
+                .prepare_cached(
+                    "UPDATE refunds SET state = ?3, minor = ifnull(?4, asked_minor) WHERE run = ?1 AND approval = ?2",
+                )?
+                .execute(params![no, approval.as_str(), state.as_str(), minor])?;
+        }
+        RefundMove::Closed => {
+            connection
+                .prepare_cached("UPDATE refunds SET state = 'released' WHERE run = ?1 AND state = 'awaiting'")?
+                .execute([no])?;
+        }
+    }
     Ok(())
 }

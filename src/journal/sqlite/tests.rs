@@ -2,6 +2,7 @@
 //! of their own, what is SQLite's.
 
 mod accounts;
+mod conditions;
 mod file;
 mod views;
 

@@ -5,10 +5,11 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::Deserialize;
 
 use super::fault::Fault;
-use super::rows::{insert_call, insert_run, insert_tool, put_approval, settle_claimable, update_run};
+use super::rows::{insert_call, insert_run, insert_tool, move_refund, put_approval, settle_claimable, update_run};
 use crate::ids::RunId;
 use crate::journal::{Admitted, Arrival, Cursor, Error, Lease};
 use crate::run::entry::Entry;
+use crate::run::refunds::{self, RefundMove};
 use crate::run::row::{Projection, RunStatus};
 
 /// An entry, ready to be stored.
@@ -21,12 +22,13 @@ struct Line {
 /// Entries with the rows beside them, ready to be stored: made by the caller, so that the writing thread only writes.
 pub(super) struct Batch {
     lines: Vec<Line>,
+    refunds: Vec<RefundMove>,
     projection: Box<Projection>,
 }
 
 impl Batch {
     pub(super) fn new(entries: &[Entry], projection: Box<Projection>) -> Self {
-        Self { lines: entries.iter().map(line).collect(), projection }
+        Self { lines: entries.iter().map(line).collect(), refunds: refunds::moves(entries), projection }
     }
 }
 
@@ -187,6 +189,22 @@ pub(super) fn release(connection: &Connection, lease: &Lease) -> Result<(), Faul
     Ok(())
 }
 
+/// Gives a lease back unused: the claim is not counted, and the run rests until then.
+pub(super) fn put_back(connection: &Connection, lease: &Lease, wake_ms: i64) -> Result<(), Fault> {
+    let head = head(connection, &lease.run)?;
+    let held = connection
+        .prepare_cached(
+            "UPDATE runs SET lease_owner = NULL, lease_until_ms = NULL, wake_ms = max(wake_ms, ?3),
+                 claims_without_progress = max(claims_without_progress - 1, 0)
+             WHERE no = ?1 AND lease_token = ?2",
+        )?
+        .execute(params![head.no, lease.token, wake_ms])?;
+    if held > 0 {
+        settle_claimable(connection, head.no)?;
+    }
+    Ok(())
+}
+
 /// Ends every lease: whoever held one is gone, because the folder is ours alone. The tokens stay, so that a stale holder is
 /// refused all the same.
 pub(super) fn end_leases(connection: &Connection) -> Result<(), rusqlite::Error> {
@@ -210,6 +228,21 @@ pub(super) fn append(connection: &Connection, lease: &Lease, expected_len: u64, 
     Ok(())
 }
 
+/// Ends a run by its row alone. The lease goes with it.
+pub(super) fn park(connection: &Connection, lease: &Lease, reason: &str, now_ms: i64) -> Result<(), Fault> {
+    let parked = connection
+        .prepare_cached(
+            "UPDATE runs SET status = 'closed', outcome = 'failed', reason = ?3, closed_ms = ?4, wake_ms = NULL,
+                 claimable_ms = NULL, lease_owner = NULL, lease_until_ms = NULL, claims_without_progress = 0
+             WHERE run = ?1 AND lease_token = ?2",
+        )?
+        .execute(params![lease.run.as_str(), lease.token, reason, now_ms])?;
+    match parked {
+        0 => Err(Error::StaleLease { run: lease.run.clone(), token: lease.token }.into()),
+        _ => Ok(()),
+    }
+}
+
 /// Appends without a lease.
 pub(super) fn interject(connection: &Connection, run: &RunId, expected_len: u64, batch: &Batch) -> Result<(), Fault> {
     let head = head(connection, run)?;
@@ -231,6 +264,9 @@ fn write_beside(connection: &Connection, no: i64, len: u64, batch: &Batch) -> Re
         connection.prepare_cached("INSERT INTO entries (run, seq, at_ms, kind, body) VALUES (?1, ?2, ?3, ?4, ?5)")?;
     for (line, seq) in batch.lines.iter().zip(len + 1..) {
         statement.execute(params![no, seq, line.at_ms, line.kind, line.body])?;
+    }
+    for change in &batch.refunds {
+        move_refund(connection, no, change)?;
     }
     for row in &batch.projection.approvals {
         put_approval(connection, no, row)?;

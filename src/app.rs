@@ -22,7 +22,7 @@ use crate::failure::FailureClass;
 use crate::ids::UserId;
 use crate::intake::poller::{Poller, Settings as IntakeSettings};
 use crate::journal::accounts::Accounts;
-use crate::journal::sqlite::SqliteJournal;
+use crate::journal::sqlite::{SqliteJournal, Stats};
 use crate::journal::views::Views;
 use crate::journal::{self, Journal};
 use crate::knowledge::{self, Knowledge};
@@ -269,6 +269,11 @@ impl App {
                 }
             }
         });
+    }
+
+    /// What the journal wrote since the start.
+    pub fn stats(&self) -> Stats {
+        self.store.stats()
     }
 
     /// Stops in order: no new claims, steps in flight get a moment, the journal is flushed last.

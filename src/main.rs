@@ -63,9 +63,12 @@ struct DemoArgs {
     /// Folder that keeps journal and world; without it everything is forgotten at the end
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// What goes wrong on purpose: vendor.fault=RATE or vendor.fault=Nx, separated by commas
+    /// What goes wrong on purpose: vendor.fault=RATE or vendor.fault=Nx, separated by commas; `help` lists all
     #[arg(long, value_name = "SPEC", default_value = "")]
     faults: String,
+    /// How long the simulated vendors take: none, quick, typical, slow, or milliseconds
+    #[arg(long, value_name = "PROFILE", default_value = "none")]
+    latency: sim::latency::Latency,
     /// A server that speaks the Messages API, instead of the stand-in
     #[arg(long, value_name = "URL")]
     model_url: Option<String>,
@@ -92,9 +95,12 @@ struct SimArgs {
     /// Where they listen (mail takes a port of its own)
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8585")]
     listen: SocketAddr,
-    /// What goes wrong on purpose
+    /// What goes wrong on purpose; `help` lists all faults
     #[arg(long, value_name = "SPEC", default_value = "")]
     faults: String,
+    /// How long answers take: none, quick, typical, slow, or milliseconds
+    #[arg(long, value_name = "PROFILE", default_value = "none")]
+    latency: sim::latency::Latency,
     /// Seed of everything that is left to chance
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
@@ -164,6 +170,10 @@ fn chain(error: &anyhow::Error) -> String {
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Demo(DemoArgs { faults, .. }) | Command::Sim(SimArgs { faults, .. }) if faults.trim() == "help" => {
+            print!("{}", sim::faults::help());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Demo(args) => {
             let held = demo::run(demo::Options {
                 world: args.world,
@@ -173,6 +183,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
                 listen: args.listen,
                 data: args.data,
                 faults: args.faults,
+                latency: args.latency,
                 api_key: std::env::var("ANTHROPIC_API_KEY")
                     .ok()
                     .filter(|key| !key.is_empty() && args.model_url.is_none()),
@@ -206,6 +217,7 @@ async fn sim_only(args: SimArgs) -> anyhow::Result<()> {
     let clock = deskhand::clock::Clock::starting_at(files.now);
     let mut options = sim::Options::new(files, clock);
     options.faults = args.faults.parse::<sim::faults::Faults>()?;
+    options.latency = args.latency;
     options.seed = args.seed;
     options.listen = args.listen;
     let running = sim::Sim::start(options).await?;

@@ -46,6 +46,8 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// What goes wrong on purpose.
     pub faults: String,
+    /// How long the simulated vendors take.
+    pub latency: sim::latency::Latency,
     /// A server that speaks the Messages API.
     pub model_url: Option<String>,
     /// Key of the real Messages API; used without `model_url`.
@@ -123,6 +125,7 @@ pub async fn run(options: Options) -> Result<bool, Error> {
     let mut sim_options = sim::Options::new(files.clone(), clock.clone());
     sim_options.seed = options.seed;
     sim_options.faults = faults;
+    sim_options.latency = options.latency;
     sim_options.ledger = Some(ledger);
     sim_options.rate = options.rate;
     sim_options.tickets = options.tickets;

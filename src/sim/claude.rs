@@ -9,6 +9,7 @@ mod cache;
 mod errors;
 mod faults;
 mod issued;
+mod latency;
 mod limits;
 mod markers;
 mod messages;
@@ -21,22 +22,25 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use futures_util::{StreamExt, stream};
+use axum::{Extension, Router};
+use futures_util::{Stream, StreamExt, stream};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 pub use cache::Split;
 pub use faults::{Fault, FaultKind};
+pub use latency::Latency;
+pub(super) use latency::percent;
 pub use limits::Limits;
 pub use models::{MODELS, Model, Tokenizer};
 
+use super::faults::{Caller, Strikes};
 use super::standin::{self, Scripts, Source};
 use crate::clock::Clock;
 use answer::{Answer, Event, Ids};
@@ -49,17 +53,6 @@ const BODY_MAX: usize = 32 * 1024 * 1024;
 const WARNINGS_MAX: usize = 200;
 /// Bytes sent at once: event borders and characters are cut, as a network does.
 const SEGMENT_BYTES: usize = 1_400;
-
-/// How long answers take. Deterministic: the same request takes the same time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Latency {
-    /// Milliseconds to the first byte, whatever the prompt.
-    pub first_byte_ms: u64,
-    /// Further milliseconds to the first byte per 1,000 prompt tokens that were not read from the cache.
-    pub per_kilotoken_ms: u64,
-    /// Output tokens a second.
-    pub tokens_per_s: u64,
-}
 
 /// How the simulator is set up.
 #[derive(Debug, Clone, Default)]
@@ -105,6 +98,11 @@ pub enum Note {
         /// Output tokens.
         output_tokens: u64,
     },
+    /// The last byte of an answered message was handed to the connection.
+    Finished {
+        /// The model.
+        model: &'static str,
+    },
     /// Tokens were counted.
     Counted {
         /// The model.
@@ -145,6 +143,8 @@ pub struct Counts {
     pub requests: u64,
     /// Answered messages by model.
     pub answered: BTreeMap<&'static str, u64>,
+    /// Answers that were sent to their end, by model.
+    pub finished: BTreeMap<&'static str, u64>,
     /// Counted prompts.
     pub counted: u64,
     /// Refusals by status.
@@ -233,6 +233,7 @@ impl Claude {
                     *counts.cache_write_tokens.entry(model).or_default() += cache_write_tokens;
                     *counts.output_tokens.entry(model).or_default() += output_tokens;
                 }
+                Note::Finished { model } => *counts.finished.entry(model).or_default() += 1,
                 Note::Counted { .. } => counts.counted += 1,
                 Note::Refused { status, message, .. } => {
                     warn(format!("{status}: {message}"));
@@ -264,8 +265,13 @@ pub fn router(claude: Arc<Claude>) -> Router {
 
 type BodyResult = Result<Bytes, BytesRejection>;
 
-async fn create_message(State(claude): State<Arc<Claude>>, headers: HeaderMap, body: BodyResult) -> Response {
-    claude.create(&headers, body).await
+async fn create_message(
+    State(claude): State<Arc<Claude>>,
+    strikes: Option<Extension<Strikes>>,
+    headers: HeaderMap,
+    body: BodyResult,
+) -> Response {
+    claude.create(strikes.map(|strikes| strikes.0).unwrap_or_default(), &headers, body).await
 }
 
 async fn count_tokens(State(claude): State<Arc<Claude>>, headers: HeaderMap, body: BodyResult) -> Response {
@@ -368,7 +374,7 @@ impl Claude {
         response
     }
 
-    async fn create(&self, headers: &HeaderMap, body: BodyResult) -> Response {
+    async fn create(self: &Arc<Self>, strikes: Strikes, headers: &HeaderMap, body: BodyResult) -> Response {
         let mut ids = self.arrive(body.as_deref().unwrap_or_default());
         let request_id = ids.make("req_011");
         let (accepted, body) = match self.parse(headers, body, Endpoint::Create) {
@@ -378,14 +384,20 @@ impl Claude {
         let model = accepted.model;
         let call = standin::identify(&body);
         let call = faults::Call { ticket: call.ticket, turn: call.turn, router: call.router };
-        let fault = self.lock().faults.strike(call);
+        let from_outside = strikes.0.iter().find_map(|strike| FaultKind::named(strike.name, strike.number));
+        let fault = from_outside.or_else(|| self.lock().faults.strike(call));
         if let Some(kind) = &fault {
             self.note(Note::Fault { kind: kind.clone(), ticket: call.ticket });
             if let Some(refusal) = kind.refusal() {
                 return self.refuse_with_limits(&request_id, &refusal, model);
             }
-            if *kind == FaultKind::StreamError && !accepted.stream {
-                return self.refuse_with_limits(&request_id, &ApiError::overloaded(), model);
+            let instead = match kind {
+                FaultKind::StreamError(_) => Some(ApiError::overloaded()),
+                FaultKind::StreamApiError(_) => Some(ApiError::internal()),
+                _ => None,
+            };
+            if let Some(error) = instead.filter(|_| !accepted.stream) {
+                return self.refuse_with_limits(&request_id, &error, model);
             }
         }
 
@@ -417,7 +429,10 @@ impl Claude {
             self.note(Note::Warning { ticket: call.ticket, text: text.clone() });
         }
         let mut answer = Answer::build(&accepted, &body, &reply, plan.split, fault.as_ref(), &mut ids);
-        self.wait_for_first_byte(&plan.split, fault.as_ref()).await;
+        let pace = self.pace(&plan.split, fault.as_ref(), &ids);
+        if !pace.first_byte.is_zero() {
+            self.clock.sleep(pace.first_byte).await;
+        }
 
         let began = self.clock.now();
         let limits = {
@@ -445,10 +460,12 @@ impl Claude {
             output_tokens: answer.output_tokens,
         });
         let response = if accepted.stream {
-            self.stream(&answer, fault.as_ref(), &request_id)
+            self.stream(&answer, fault.as_ref(), &request_id, pace)
         } else {
-            self.wait_for_output(answer.output_tokens).await;
-            plain(&answer, fault.as_ref())
+            if let Some(per_s) = pace.tokens_per_s {
+                self.clock.sleep(Duration::from_millis(answer.output_tokens * 1_000 / per_s)).await;
+            }
+            self.plain(&answer, fault.as_ref())
         };
         self.with_headers(response, &request_id, &limits)
     }
@@ -459,49 +476,97 @@ impl Claude {
         self.with_headers(response, request_id, &limits)
     }
 
-    async fn wait_for_first_byte(&self, split: &Split, fault: Option<&FaultKind>) {
-        let slow = match fault {
+    /// How fast this answer comes: the profile, spread by seed and request, and what a fault adds.
+    fn pace(&self, split: &Split, fault: Option<&FaultKind>, ids: &Ids) -> Pace {
+        let slow_ms = match fault {
             Some(FaultKind::SlowFirstByte(ms)) => *ms,
             _ => 0,
         };
-        let usual = self.settings.latency.map_or(0, |latency| {
-            latency.first_byte_ms + (split.total() - split.read) * latency.per_kilotoken_ms / 1_000
-        });
-        if slow + usual > 0 {
-            self.clock.sleep(Duration::from_millis(slow + usual)).await;
-        }
+        let Some(latency) = self.settings.latency else {
+            return Pace { first_byte: Duration::from_millis(slow_ms), tokens_per_s: None };
+        };
+        let percent = latency::percent(latency.spread_percent, ids.chance());
+        let usual_ms = latency.first_byte_ms + (split.total() - split.read) * latency.per_kilotoken_ms / 1_000;
+        let first_byte = Duration::from_millis(slow_ms + usual_ms * percent / 100);
+        let tokens_per_s = latency.tokens_per_s.map(|per_s| (per_s * 100 / percent.max(1)).max(1));
+        Pace { first_byte, tokens_per_s }
     }
 
-    async fn wait_for_output(&self, tokens: u64) {
-        if let Some(latency) = self.settings.latency {
-            self.clock.sleep(Duration::from_millis(tokens * 1_000 / latency.tokens_per_s.max(1))).await;
-        }
-    }
-
-    fn stream(&self, answer: &Answer, fault: Option<&FaultKind>, request_id: &str) -> Response {
+    fn stream(self: &Arc<Self>, answer: &Answer, fault: Option<&FaultKind>, request_id: &str, pace: Pace) -> Response {
         let mut events = answer.events(fault);
         let deltas: Vec<usize> = (0..events.len()).filter(|n| events[*n].name == "content_block_delta").collect();
         let middle = deltas.get(deltas.len() / 2).map_or(1, |n| n + 1);
-        let mut cut = false;
+        let mut ending = Ending::Whole;
         match fault {
-            Some(FaultKind::StreamError) => {
-                events.truncate(middle);
-                let body = ApiError::overloaded().body(request_id);
+            Some(FaultKind::StreamError(after) | FaultKind::StreamApiError(after)) => {
+                events.truncate(after.unwrap_or(middle));
+                let error = match fault {
+                    Some(FaultKind::StreamApiError(_)) => ApiError::internal(),
+                    _ => ApiError::overloaded(),
+                };
+                let body = error.body(request_id);
                 events.push(Event::new("error", json!({"error": body["error"], "request_id": request_id})));
+                ending = Ending::Failed;
             }
-            Some(FaultKind::CutStream) => {
-                events.truncate(middle);
-                cut = true;
+            Some(FaultKind::CutStream(after)) => {
+                events.truncate(after.unwrap_or(middle));
+                ending = Ending::Cut;
+            }
+            Some(FaultKind::Stalled(after)) => {
+                events.truncate(after.unwrap_or(middle));
+                ending = Ending::Silent;
             }
             _ => {}
         }
-        let body = match self.settings.latency {
-            None => at_once(&events, cut),
-            Some(latency) => paced(self.clock.clone(), latency, events, answer.output_tokens, cut),
+        let finish = self.finisher(answer);
+        let body = match pace.tokens_per_s {
+            None => body_of(stream::iter(at_once(&events)), ending, finish),
+            Some(per_s) => body_of(paced(self.clock.clone(), per_s, events, answer.output_tokens), ending, finish),
         };
         ([(header::CONTENT_TYPE, "text/event-stream; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")], body)
             .into_response()
     }
+
+    fn plain(self: &Arc<Self>, answer: &Answer, fault: Option<&FaultKind>) -> Response {
+        let text = Bytes::from(answer.message().to_string());
+        let finish = self.finisher(answer);
+        let (sent, ending) = match fault {
+            Some(FaultKind::CutStream(_)) => (text.slice(..text.len() / 2), Ending::Cut),
+            Some(FaultKind::Stalled(_)) => (text.slice(..text.len() / 2), Ending::Silent),
+            _ => {
+                finish();
+                return ([(header::CONTENT_TYPE, "application/json")], text).into_response();
+            }
+        };
+        let body = body_of(stream::iter([sent]), ending, finish);
+        ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+    }
+
+    /// Notes that an answer went out to its end.
+    fn finisher(self: &Arc<Self>, answer: &Answer) -> impl FnOnce() + Send + use<> {
+        let (claude, model) = (self.clone(), answer.model());
+        move || claude.note(Note::Finished { model })
+    }
+}
+
+/// How fast one answer comes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pace {
+    first_byte: Duration,
+    tokens_per_s: Option<u64>,
+}
+
+/// How a body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// In order.
+    Whole,
+    /// In order, but what it says is an error.
+    Failed,
+    /// The connection breaks.
+    Cut,
+    /// Never: nothing more comes.
+    Silent,
 }
 
 /// An error that ends a body early; the client sees a broken connection.
@@ -509,53 +574,66 @@ impl Claude {
 #[error("the connection was cut on purpose")]
 struct Cut;
 
-/// Bytes, then the break. The pause lets the server send what came before; it would drop that with the connection.
-fn then_cut(segments: Vec<Bytes>) -> Body {
-    let cut = stream::once(async {
-        tokio::task::yield_now().await;
-        Err(Cut)
-    });
-    Body::from_stream(stream::iter(segments.into_iter().map(Ok)).chain(cut))
-}
-
-fn plain(answer: &Answer, fault: Option<&FaultKind>) -> Response {
-    let text = answer.message().to_string();
-    let body = match fault {
-        Some(FaultKind::CutStream) => then_cut(vec![Bytes::copy_from_slice(&text.as_bytes()[..text.len() / 2])]),
-        _ => Body::from(text),
+/// A body of these pieces that ends so. `finish` is called when the last piece of a whole one is on its way.
+fn body_of(
+    pieces: impl Stream<Item = Bytes> + Send + 'static,
+    ending: Ending,
+    finish: impl FnOnce() + Send + 'static,
+) -> Body {
+    let end = async move {
+        match ending {
+            Ending::Whole => {
+                finish();
+                None
+            }
+            Ending::Failed => None,
+            Ending::Cut => {
+                // The pause lets the server send what came before; it would drop that with the connection.
+                tokio::task::yield_now().await;
+                Some(Err(Cut))
+            }
+            Ending::Silent => std::future::pending().await,
+        }
     };
-    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+    let end = stream::once(end).filter_map(std::future::ready);
+    Body::from_stream(pieces.map(Ok).chain(end))
 }
 
-fn at_once(events: &[Event], cut: bool) -> Body {
+fn at_once(events: &[Event]) -> Vec<Bytes> {
     let wire: String = events.iter().map(Event::wire).collect();
-    let segments: Vec<Bytes> = wire.as_bytes().chunks(SEGMENT_BYTES).map(Bytes::copy_from_slice).collect();
-    if cut {
-        return then_cut(segments);
-    }
-    Body::from_stream(stream::iter(segments.into_iter().map(Ok::<_, Cut>)))
+    wire.as_bytes().chunks(SEGMENT_BYTES).map(Bytes::copy_from_slice).collect()
 }
 
 /// Sends each event when its share of the output has been produced.
-fn paced(clock: Clock, latency: Latency, events: Vec<Event>, output_tokens: u64, cut: bool) -> Body {
+fn paced(clock: Clock, tokens_per_s: u64, events: Vec<Event>, output_tokens: u64) -> impl Stream<Item = Bytes> {
     let deltas = events.iter().filter(|event| event.name == "content_block_delta").count().max(1) as u64;
-    let whole_ms = output_tokens * 1_000 / latency.tokens_per_s.max(1);
+    let whole_ms = output_tokens * 1_000 / tokens_per_s.max(1);
     let began = clock.now();
-    let rest = events.into_iter();
-    let paced = stream::unfold((rest, 0u64, cut), move |(mut rest, sent, cut)| {
+    stream::unfold((events.into_iter(), 0u64), move |(mut rest, sent)| {
         let clock = clock.clone();
         async move {
-            let Some(event) = rest.next() else {
-                tokio::task::yield_now().await; // As in `then_cut`.
-                return cut.then_some((Err(Cut), (rest, sent, false)));
-            };
+            let event = rest.next()?;
             let sent = sent + u64::from(event.name == "content_block_delta");
             let due = Duration::from_millis(whole_ms * sent / deltas);
             clock.sleep_until(began.checked_add(due).unwrap_or(began)).await;
-            Some((Ok(Bytes::from(event.wire())), (rest, sent, cut)))
+            Some((Bytes::from(event.wire()), (rest, sent)))
         }
-    });
-    Body::from_stream(paced)
+    })
+}
+
+/// Who asks, by the body of a request; `None` when it is not JSON.
+pub(super) fn caller(body: &[u8]) -> Option<Caller> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let call = standin::identify(&body);
+    Some(Caller { ticket: call.ticket, router: call.router })
+}
+
+/// The refusal of this name in the list of faults, outside of a call of the model.
+pub(super) fn refusal(name: &str, number: Option<i64>) -> Option<Response> {
+    const REQUEST_ID: &str = "req_011faultOnPurpose";
+    let mut response = FaultKind::named(name, number)?.refusal()?.response(REQUEST_ID);
+    response.headers_mut().insert("request-id", HeaderValue::from_static(REQUEST_ID));
+    Some(response)
 }
 
 /// A recorder that keeps nothing.

@@ -20,7 +20,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Nothing is written to the client from now on; its connection ends.
+    /// Nothing is written to the client from now on; its connection is reset. What was sent before still arrives.
     pub fn cut(&self) {
         self.cut.store(true, Ordering::Release);
     }
@@ -36,6 +36,14 @@ pub(super) struct CuttableListener(pub(super) TcpListener);
 pub(super) struct CuttableStream {
     stream: TcpStream,
     handle: Connection,
+}
+
+impl Drop for CuttableStream {
+    fn drop(&mut self) {
+        if self.handle.is_cut() {
+            let _ = self.stream.set_zero_linger(); // Closed so, it says RST and not FIN; it ends either way.
+        }
+    }
 }
 
 impl Listener for CuttableListener {
@@ -85,6 +93,9 @@ impl AsyncWrite for CuttableStream {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.handle.is_cut() {
+            return Poll::Ready(Ok(())); // A farewell would look like an end in order.
+        }
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -8,6 +8,7 @@ pub mod claude;
 mod connection;
 pub mod credentials;
 pub mod faults;
+pub mod latency;
 pub mod ledger;
 pub mod smtp;
 pub mod standin;
@@ -38,7 +39,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use connection::{Connection, CuttableListener};
-use faults::{FaultBox, Faults};
+use faults::{Ask, FaultBox, Faults};
+use latency::Latency;
 use world::{Arrivals, World};
 use world_file::WorldFiles;
 
@@ -73,6 +75,8 @@ pub struct Options {
     pub seed: u64,
     /// What goes wrong on purpose.
     pub faults: Faults,
+    /// How long answers take.
+    pub latency: Latency,
     /// Where the world's truth is kept over a restart; `None` forgets it.
     pub ledger: Option<PathBuf>,
     /// Tickets per minute, instead of their own times.
@@ -95,6 +99,7 @@ impl Options {
             clock,
             seed: 0,
             faults: Faults::default(),
+            latency: Latency::default(),
             ledger: None,
             rate: None,
             tickets: None,
@@ -131,6 +136,10 @@ impl Sim {
         let world = World::open(options.world, options.clock, options.seed, arrivals, options.ledger.as_deref())?;
         let world = Arc::new(world);
         let faults = FaultBox::new(options.faults, options.seed);
+        // A clock that is wrong from the start is so before the first ticket comes.
+        if let Some(strike) = faults.strike(&Ask { vendor: "clock", ..Ask::default() }).get("jump") {
+            world.jump(strike.number.unwrap_or(0));
+        }
         let bind = async |address| TcpListener::bind(address).await.map_err(|source| Error::Bind { address, source });
         let http_listener = bind(options.listen).await?;
         let smtp_listener = bind(smtp_address).await?;
@@ -140,7 +149,7 @@ impl Sim {
         let smtp = local(&smtp_listener, smtp_address)?;
 
         let stop = CancellationToken::new();
-        let app = app(&world, &faults).into_make_service_with_connect_info::<Connection>();
+        let app = app(&world, &faults, options.latency).into_make_service_with_connect_info::<Connection>();
         let stopped = stop.clone().cancelled_owned();
         let serve = async move {
             let server = axum::serve(CuttableListener(http_listener), app).with_graceful_shutdown(stopped);
@@ -209,28 +218,32 @@ impl Drop for Sim {
 }
 
 /// All vendors and the world's own pages.
-fn app(world: &Arc<World>, faults: &FaultBox) -> Router {
+fn app(world: &Arc<World>, faults: &FaultBox, latency: Latency) -> Router {
     // Each vendor is one line: its prefix and its router.
     let vendors: [(&'static str, Router); 4] = [
         ("zendesk", zendesk::router(world.clone())),
         ("stripe", stripe::router(world.clone())),
         ("billing", billing::router(world.clone())),
-        ("claude", claude::router(stand_in(world))),
+        ("claude", claude::router(stand_in(world, latency))),
     ];
     let mut app = Router::new();
     for (vendor, router) in vendors {
-        let layer = faults::Layer { vendor, faults: faults.clone(), clock: world.clock().clone() };
-        let counted = router.layer(from_fn_with_state((world.clone(), vendor), count));
+        let layer = faults::Layer { vendor, faults: faults.clone(), world: world.clone() };
+        let mut counted = router.layer(from_fn_with_state((world.clone(), vendor), count));
+        if vendor != "claude" && latency.records_ms > 0 {
+            let pause = latency::Pause::new(latency, world.clock().clone(), world.seed());
+            counted = counted.layer(from_fn_with_state(pause, latency::pause));
+        }
         app = app.nest(&format!("/{vendor}"), counted.layer(from_fn_with_state(layer, faults::around)));
     }
     let own = Router::new()
         .route("/_world", get(show_world))
         .route("/_faults", get(show_faults).post(set_faults))
         .with_state((world.clone(), faults.clone()));
-    let clock = world.clock().clone();
+    let dated = world.clone();
     app.merge(own).layer(axum::middleware::map_response(move |mut response: Response| {
         // The vendors live in the world's time: their `Date` is its, not the machine's.
-        let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&clock.now());
+        let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&dated.now());
         if let Some(value) = date.ok().and_then(|date| HeaderValue::from_str(&date).ok()) {
             response.headers_mut().insert(DATE, value);
         }
@@ -239,10 +252,11 @@ fn app(world: &Arc<World>, faults: &FaultBox) -> Router {
 }
 
 /// The Messages API over the world: the tickets' scripts, and its counters in the world's.
-fn stand_in(world: &Arc<World>) -> Arc<claude::Claude> {
+fn stand_in(world: &Arc<World>, latency: Latency) -> Arc<claude::Claude> {
     let settings = claude::Settings {
         keys: vec![credentials::CLAUDE_KEY.to_owned()],
         seed: world.seed(),
+        latency: latency.claude,
         ..claude::Settings::default()
     };
     let (for_scripts, for_counts) = (world.clone(), world.clone());
@@ -306,6 +320,7 @@ fn count_model(world: &World, note: &claude::Note) {
             tracing::warn!(ticket.id = ticket, "the stand-in met something odd in a script: {text}");
             ("warnings".to_owned(), [("count".to_owned(), 1)].into())
         }
+        claude::Note::Finished { model } => ((*model).to_owned(), [("finished".to_owned(), 1)].into()),
         claude::Note::Counted { .. } | claude::Note::Fault { .. } => return, // The routes' own counters hold these.
     };
     world.lock().apply(world::Event::Counted { vendor: "claude".to_owned(), route, add });
@@ -332,27 +347,34 @@ async fn count(State((world, vendor)): State<(Arc<World>, &'static str)>, reques
 
 type Own = State<(Arc<World>, FaultBox)>;
 
-async fn show_world(State((world, _)): Own) -> Response {
-    Json(world.snapshot()).into_response()
+async fn show_world(State((world, faults)): Own) -> Response {
+    let mut snapshot = world.snapshot();
+    snapshot["faults"] = faults.report();
+    Json(snapshot).into_response()
 }
 
 async fn show_faults(State((_, faults)): Own) -> Response {
-    Json(faults.report()).into_response()
+    Json(with_list(faults.report())).into_response()
 }
 
-/// Takes a specification as text, or as `{"spec": "…"}`.
+/// With every fault that there is and what it does.
+fn with_list(mut answer: serde_json::Value) -> serde_json::Value {
+    answer["known"] = faults::listed();
+    answer
+}
+
+/// Takes a specification as text, or as `{"spec": "…"}`; `help` lists all faults and changes nothing.
 async fn set_faults(State((_, faults)): Own, body: String) -> Response {
     let json: Option<serde_json::Value> = serde_json::from_str(&body).ok();
     let spec = json.as_ref().and_then(|json| json.get("spec")?.as_str()).unwrap_or(&body);
+    if spec.trim() == "help" {
+        return faults::help().into_response();
+    }
     match spec.parse::<Faults>() {
         Ok(parsed) => {
             faults.replace(parsed);
             Json(faults.report()).into_response()
         }
-        Err(bad) => {
-            let names: serde_json::Map<String, serde_json::Value> =
-                faults::NAMES.iter().map(|(name, does)| ((*name).to_owned(), (*does).into())).collect();
-            (StatusCode::BAD_REQUEST, Json(json!({ "error": bad.to_string(), "faults": names }))).into_response()
-        }
+        Err(bad) => (StatusCode::BAD_REQUEST, Json(with_list(json!({ "error": bad.to_string() })))).into_response(),
     }
 }

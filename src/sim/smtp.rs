@@ -2,7 +2,6 @@
 //! what it asks of a client (order of commands, a recipient, the size it announced) and offers neither TLS nor sign-in.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use super::faults::{FaultBox, Strike};
+use super::faults::{Ask, FaultBox, Strikes};
 use super::world::{Event, Mail, World};
 
 /// The largest mail that is taken, in bytes; announced by `SIZE`.
@@ -53,7 +52,7 @@ struct Session {
 struct Envelope {
     from: String,
     to: Vec<String>,
-    strikes: Vec<Strike>,
+    strikes: Strikes,
 }
 
 /// What a command leads to.
@@ -61,6 +60,8 @@ enum After {
     Reply(String),
     Data,
     Quit(String),
+    /// The connection is reset.
+    Break,
 }
 
 impl Session {
@@ -72,25 +73,24 @@ impl Session {
             if (&mut stream).take(LINE_MAX_BYTES).read_until(b'\n', &mut line).await? == 0 {
                 return Ok(());
             }
-            let reply = match std::str::from_utf8(&line) {
+            let mut after = match std::str::from_utf8(&line) {
                 Ok(text) if text.ends_with("\r\n") => self.command(text.trim_end()),
                 Ok(_) => After::Reply("500 5.5.2 a line ends with CRLF and has at most 2048 bytes".to_owned()),
                 Err(_) => After::Reply("500 5.5.2 a line is UTF-8".to_owned()),
             };
-            match reply {
+            if matches!(after, After::Data) {
+                stream.write_all(b"354 go on, end with a dot on a line of its own\r\n").await?;
+                let data = read_data(&mut stream).await?;
+                after = self.take(data).await;
+            }
+            match after {
                 After::Reply(text) => stream.write_all(format!("{text}\r\n").as_bytes()).await?,
                 After::Quit(text) => {
                     stream.write_all(format!("{text}\r\n").as_bytes()).await?;
                     return Ok(());
                 }
-                After::Data => {
-                    stream.write_all(b"354 go on, end with a dot on a line of its own\r\n").await?;
-                    let data = read_data(&mut stream).await?;
-                    match self.take(data).await {
-                        Some(text) => stream.write_all(format!("{text}\r\n").as_bytes()).await?,
-                        None => return Ok(()),
-                    }
-                }
+                After::Break => return stream.get_ref().set_zero_linger(),
+                After::Data => {} // Taken above.
             }
         }
     }
@@ -155,8 +155,8 @@ impl Session {
                 _ => return reply("555 5.5.4 no such parameter"),
             }
         }
-        let strikes = self.faults.strike("smtp", "");
-        if strikes.iter().any(|strike| strike.name == "421") {
+        let strikes = self.faults.strike(&Ask { vendor: "smtp", ..Ask::default() });
+        if strikes.has("421") {
             return After::Quit("421 4.3.2 closing, try later".to_owned());
         }
         self.envelope = Some(Envelope { from: from.to_owned(), to: Vec::new(), strikes });
@@ -177,7 +177,7 @@ impl Session {
         if envelope.to.len() >= RECIPIENTS_MAX {
             return reply("452 4.5.3 too many recipients");
         }
-        for strike in &envelope.strikes {
+        for strike in &envelope.strikes.0 {
             match strike.name {
                 "451" => return reply("451 4.3.0 not now, try again"),
                 "550" => return reply("550 5.1.1 no such mailbox"),
@@ -188,23 +188,25 @@ impl Session {
         reply("250 2.1.5 ok")
     }
 
-    /// Records a mail; `None` hangs up.
-    async fn take(&mut self, data: Option<Vec<u8>>) -> Option<String> {
-        let Envelope { from, to, strikes } = self.envelope.take()?;
-        let has = |name: &str| strikes.iter().find(|strike| strike.name == name);
-        let Some(data) = data else { return Some("552 5.3.4 too large".to_owned()) };
-        if let Some(strike) = has("late") {
-            self.world.clock().sleep(Duration::from_millis(strike.number.unwrap_or(800))).await;
+    /// Records a mail.
+    async fn take(&mut self, data: Option<Vec<u8>>) -> After {
+        let reply = |text: &str| After::Reply(text.to_owned());
+        let Some(Envelope { from, to, strikes }) = self.envelope.take() else {
+            return reply("503 5.5.1 say MAIL first");
+        };
+        let Some(data) = data else { return reply("552 5.3.4 too large") };
+        if let Some(strike) = strikes.get("late") {
+            self.world.clock().sleep(strike.millis()).await;
         }
-        if has("lost_before").is_some() {
-            return None;
+        if strikes.has("lost_before") {
+            return After::Break;
         }
         let raw = String::from_utf8_lossy(&data).into_owned();
         let headers = headers(&raw);
         let find =
             |name: &str| headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, v)| v.clone());
         if find("From").is_none() || find("Date").is_none() {
-            return Some("550 5.6.0 a mail has a From and a Date".to_owned());
+            return reply("550 5.6.0 a mail has a From and a Date");
         }
         let subject = decode_words(&find("Subject").unwrap_or_default());
         let message_id = find("Message-ID").unwrap_or_default();
@@ -216,10 +218,16 @@ impl Session {
             world.apply(Event::Counted { vendor: "smtp".to_owned(), route: "DATA".to_owned(), add });
             world.mails.len()
         };
-        if has("lost_after").is_some() {
-            return None;
+        if let Some(strike) = strikes.get("late_after") {
+            self.world.clock().sleep(strike.millis()).await;
         }
-        Some(format!("250 2.0.0 ok, kept as {queued}"))
+        if strikes.has("lost_after") {
+            return After::Break;
+        }
+        if strikes.has("421_after") {
+            return After::Quit("421 4.3.2 closing, try later".to_owned());
+        }
+        After::Reply(format!("250 2.0.0 ok, kept as {queued}"))
     }
 }
 

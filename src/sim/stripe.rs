@@ -12,16 +12,17 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
 use base64::Engine as _;
 use serde_json::{Value, json};
 
 use super::Route;
 use super::credentials;
+use super::faults::Strikes;
 use super::world::{Guard, World, stable_id};
 use super::world_file::Vendor;
 use form::Form;
@@ -75,13 +76,16 @@ impl Answer {
 
 async fn answer(
     State(world): State<Arc<World>>,
+    strikes: Option<Extension<Strikes>>,
     method: Method,
     uri: Uri,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let (answer, route) = handle(&world, &method, uri.path(), query.as_deref().unwrap_or_default(), &headers, &body);
+    let strikes = strikes.map(|strikes| strikes.0).unwrap_or_default();
+    let asked = Asked { method: &method, path: uri.path(), headers: &headers, body: &body, strikes: &strikes };
+    let (answer, route) = handle(&world, &asked, query.as_deref().unwrap_or_default());
     let request = stable_id("stripe request", &format!("{}{uri}", world.counter("stripe", route, "requests")));
     let mut response =
         (StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), axum::Json(answer.body))
@@ -102,14 +106,18 @@ async fn answer(
     response
 }
 
-fn handle(
-    world: &World,
-    method: &Method,
-    path: &str,
-    query: &str,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> (Answer, &'static str) {
+/// A request, taken apart.
+struct Asked<'a> {
+    method: &'a Method,
+    path: &'a str,
+    headers: &'a HeaderMap,
+    body: &'a [u8],
+    /// What goes wrong with it on purpose.
+    strikes: &'a Strikes,
+}
+
+fn handle(world: &World, asked: &Asked<'_>, query: &str) -> (Answer, &'static str) {
+    let Asked { method, path, headers, .. } = *asked;
     if let Err(refusal) = check_caller(headers) {
         return (refusal, "(refused)");
     }
@@ -127,7 +135,7 @@ fn handle(
         ("GET", ["v1", "charges", id]) => (charge(&world.lock(), id), "/v1/charges/{id}"),
         ("GET", ["v1", "refunds"]) => (refunds::list(&world.lock(), &query), "/v1/refunds"),
         ("GET", ["v1", "refunds", id]) => (refunds::one(&world.lock(), id), "/v1/refunds/{id}"),
-        ("POST", ["v1", "refunds"]) => (refunds::create(&mut world.lock(), headers, body), "/v1/refunds"),
+        ("POST", ["v1", "refunds"]) => (refunds::create(&mut world.lock(), asked), "/v1/refunds"),
         ("GET", ["v1", "subscriptions"]) => (subscriptions(&world.lock(), &query), "/v1/subscriptions"),
         ("GET", ["v1", "subscriptions", id]) => (subscription(&world.lock(), id), "/v1/subscriptions/{id}"),
         _ => {

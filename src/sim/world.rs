@@ -11,6 +11,7 @@
 //! ```
 
 mod accessors;
+mod deeds;
 mod event;
 mod snapshot;
 mod state;
@@ -23,12 +24,13 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::ledger::{Error, Ledger, Line};
 use super::world_file::WorldFiles;
 use crate::clock::Clock;
 
+pub use deeds::{Deeds, ModelCalls, Totals};
 pub use event::{Event, Mail, NewComment, NewTicket, Refund, SubscriptionPatch, TicketUpdate};
 pub use state::{Arrival, State, StoredKey, SubscriptionChange, SubscriptionState, Token};
 pub(in crate::sim) use tickets::stable_id;
@@ -103,6 +105,24 @@ impl Guard<'_> {
     }
 }
 
+/// A time so many seconds later.
+fn shifted(at: Timestamp, by_s: i64) -> Timestamp {
+    at.checked_add(SignedDuration::from_secs(by_s)).unwrap_or(at)
+}
+
+/// The last time in a ledger, jumps of the vendors' clock taken out.
+fn last_time(lines: &[Line]) -> Option<Timestamp> {
+    let mut skew_s = 0;
+    let right = lines.iter().map(|line| {
+        let at = shifted(line.at, -skew_s);
+        if let Event::ClockJumped { by_s } = line.event {
+            skew_s += by_s;
+        }
+        at
+    });
+    right.max()
+}
+
 impl World {
     /// A world on this clock. With a ledger, what is in it happened already.
     ///
@@ -130,7 +150,7 @@ impl World {
             return Err(Error::OtherWorld { path, found: world.clone(), wanted: files.name.clone() });
         }
         let started = lines.first().map(|line| line.at);
-        let resume = lines.iter().map(|line| line.at).max().unwrap_or(files.now);
+        let resume = last_time(&lines).unwrap_or(files.now);
         let mut state = State::new(files.clone(), started.unwrap_or_else(|| clock.now()), arrivals);
         for line in &lines {
             state.apply(line.at, &line.event);
@@ -152,7 +172,7 @@ impl World {
     pub fn resume_time_of(files: &WorldFiles, ledger: Option<&Path>) -> Result<Timestamp, Error> {
         let Some(path) = ledger.filter(|path| path.exists()) else { return Ok(files.now) };
         let (_, lines) = Ledger::open(path)?;
-        Ok(lines.iter().map(|line| line.at).max().unwrap_or(files.now))
+        Ok(last_time(&lines).unwrap_or(files.now))
     }
 
     /// The last time in the ledger when this world was opened, or the start in the files.
@@ -169,8 +189,24 @@ impl World {
 
     fn lock_without_tick(&self) -> Guard<'_> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.clock.now();
+        let now = shifted(self.clock.now(), inner.state.skew_s);
         Guard { inner, now }
+    }
+
+    /// The time as the vendors have it: the clock's, and how far it has jumped.
+    pub fn now(&self) -> Timestamp {
+        self.lock_without_tick().now
+    }
+
+    /// Sets the vendors' clock off by so many seconds (less than 0: back), or right again when it is off by as many. From
+    /// then on their `Date` headers and every new stamp are off; what is on file keeps its stamps, things still happen
+    /// when they are due, and the export keeps its order. Before the first ticket the export is set off too, so that the
+    /// vendors' clock is then simply wrong from the start. Rate limits and the Messages API's cache keep the true time.
+    pub fn jump(&self, by_s: i64) {
+        let mut world = self.lock_without_tick();
+        let to_s = if world.skew_s == by_s { 0 } else { by_s };
+        let by_s = to_s - world.skew_s;
+        world.apply(Event::ClockJumped { by_s });
     }
 
     /// Lets everything happen that is due: arrivals, and what follows on them.
@@ -181,7 +217,8 @@ impl World {
     /// When the next arrival or happening is due, so that a demo can move its clock; `None` when nothing more will come by
     /// itself (happenings that wait for an answer or an escalation come only after it).
     pub fn next_event_at(&self) -> Option<Timestamp> {
-        self.lock().next_due().map(|(at, _)| at)
+        let world = self.lock();
+        world.next_due().map(|(at, _)| shifted(at, -world.skew_s))
     }
 
     /// What the world was made from.

@@ -12,19 +12,21 @@ mod read;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod unruly;
 mod write;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
 use serde_json::{Value, json};
 
 use super::Route;
+use super::faults::Strikes;
 use super::world::World;
 use auth::Caller;
 use limits::Buckets;
@@ -57,6 +59,8 @@ struct Call<'a> {
     query: BTreeMap<String, String>,
     headers: &'a HeaderMap,
     body: &'a [u8],
+    /// What goes wrong with it on purpose.
+    strikes: Strikes,
 }
 
 /// An answer, before it is one of HTTP.
@@ -106,6 +110,7 @@ type Outcome = Result<Answer, Answer>;
 
 async fn answer(
     State(desk): State<Arc<Desk>>,
+    strikes: Option<Extension<Strikes>>,
     method: Method,
     uri: Uri,
     RawQuery(query): RawQuery,
@@ -116,7 +121,8 @@ async fn answer(
     let path = path.strip_suffix(".json").unwrap_or(path);
     let segments: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let query = query_of(query.as_deref().unwrap_or_default());
-    let call = Call { desk: &desk, method, query, headers: &headers, body: &body };
+    let strikes = strikes.map(|strikes| strikes.0).unwrap_or_default();
+    let call = Call { desk: &desk, method, query, headers: &headers, body: &body, strikes };
     let (route, outcome) = dispatch(&call, &segments);
     let answer = outcome.unwrap_or_else(|refusal| refusal);
     into_response(&desk, answer, route)

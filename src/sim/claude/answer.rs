@@ -44,6 +44,15 @@ impl Ids {
         format!("{prefix}{tail}")
     }
 
+    /// A number from 0 to 1 (1 excluded) that is the same for the same seed, order and body; uses no id up.
+    pub fn chance(&self) -> f64 {
+        let mut state = self.base.clone();
+        state.update(b"chance");
+        let digest: [u8; 32] = state.finalize().into();
+        let number = digest.iter().take(4).fold(0u32, |number, byte| number << 8 | u32::from(*byte));
+        f64::from(number) / (f64::from(u32::MAX) + 1.0)
+    }
+
     /// An opaque signature, longer for more thinking.
     fn signature(&mut self, length: usize) -> String {
         let mut bytes = Vec::new();
@@ -266,6 +275,11 @@ impl Answer {
     /// The id of the message.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The model that answers.
+    pub fn model(&self) -> &'static str {
+        self.model
     }
 
     /// The content as a client will send it back.

@@ -39,6 +39,11 @@ impl ApiError {
         Self::new(401, "authentication_error", message)
     }
 
+    /// 403: the key may not do this.
+    pub fn permission(message: impl Into<String>) -> Self {
+        Self::new(403, "permission_error", message)
+    }
+
     /// 404: an unknown model or path.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(404, "not_found_error", message)
@@ -75,6 +80,15 @@ impl ApiError {
     /// 500.
     pub fn internal() -> Self {
         Self::new(500, "api_error", "Internal server error")
+    }
+
+    /// 503, with or without a time to wait.
+    pub fn unavailable(retry_after_s: Option<u64>) -> Self {
+        let mut error = Self::new(503, "api_error", "Service unavailable");
+        if let Some(seconds) = retry_after_s {
+            error.headers.push(("retry-after", seconds.to_string()));
+        }
+        error
     }
 
     /// 504.

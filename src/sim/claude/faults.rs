@@ -22,10 +22,14 @@ pub enum FaultKind {
     UnknownEvent,
     /// Many pings between the events.
     PingStorm,
-    /// The connection ends before `message_stop`.
-    CutStream,
-    /// An `error` event after some deltas (a plain 529 when the request does not stream).
-    StreamError,
+    /// The connection is reset after so many events, in the middle unless said; half of the body without a stream.
+    CutStream(Option<usize>),
+    /// Nothing more comes after so many events, in the middle unless said, and the connection stays open.
+    Stalled(Option<usize>),
+    /// An `overloaded_error` event after so many events, in the middle unless said (529 when the request does not stream).
+    StreamError(Option<usize>),
+    /// The same with an `api_error` (500 when the request does not stream).
+    StreamApiError(Option<usize>),
     /// A tool call whose input does not fit its schema.
     InvalidToolInput,
     /// A call of a tool that does not exist.
@@ -34,10 +38,20 @@ pub enum FaultKind {
     TextOnly,
     /// So many milliseconds before the first byte.
     SlowFirstByte(u64),
+    /// 401.
+    Unauthorized,
+    /// 403.
+    Forbidden,
+    /// 404.
+    NotFound,
     /// 529.
     Overloaded,
+    /// 503, with `retry-after` in seconds or without.
+    Unavailable(Option<u64>),
     /// 429, with `retry-after` in seconds or without.
     RateLimited(Option<u64>),
+    /// 429 of growing too fast, with `retry-after` in seconds.
+    RampLimit(u64),
     /// 429 of the monthly cap, without `retry-after`.
     SpendCap,
     /// 400 of the organisation's own limit.
@@ -50,15 +64,69 @@ pub enum FaultKind {
     Timeout,
     /// 502 with an HTML body.
     BadGateway,
-    /// 413 with an HTML body.
+    /// 413.
     TooLarge,
+    /// 413 with an HTML body.
+    TooLargeAtTheEdge,
 }
 
 impl FaultKind {
+    /// The fault of this name in the list of faults; `None` for what happens outside of the API.
+    pub fn named(name: &str, number: Option<i64>) -> Option<Self> {
+        let seconds = number.and_then(|seconds| u64::try_from(seconds).ok());
+        let events = number.and_then(|events| usize::try_from(events).ok());
+        Some(match name {
+            "401" => FaultKind::Unauthorized,
+            "403" => FaultKind::Forbidden,
+            "404" => FaultKind::NotFound,
+            "413" => FaultKind::TooLarge,
+            "413_html" => FaultKind::TooLargeAtTheEdge,
+            "429" => FaultKind::RateLimited(seconds),
+            "429_bare" => FaultKind::RateLimited(None),
+            "500" => FaultKind::ServerError,
+            "502" => FaultKind::BadGateway,
+            "503" => FaultKind::Unavailable(seconds),
+            "503_bare" => FaultKind::Unavailable(None),
+            "504" => FaultKind::Timeout,
+            "529" => FaultKind::Overloaded,
+            "should_retry_false" => FaultKind::DoNotRetry,
+            "spend_cap" => FaultKind::SpendCap,
+            "own_limit" => FaultKind::OwnLimit,
+            "ramp_limit" => FaultKind::RampLimit(seconds.unwrap_or(1)),
+            "cut_stream" => FaultKind::CutStream(events),
+            "stalled" => FaultKind::Stalled(events),
+            "error_event" => FaultKind::StreamError(events),
+            "error_event_api" => FaultKind::StreamApiError(events),
+            "slow_first_byte" => FaultKind::SlowFirstByte(seconds.unwrap_or(0)),
+            "empty_end_turn" => FaultKind::EmptyEndTurn,
+            "max_tokens" => FaultKind::MaxTokensInToolUse,
+            "refusal" => FaultKind::Refusal,
+            "unknown_stop_reason" => FaultKind::UnknownStopReason,
+            "unknown_block" => FaultKind::UnknownBlock,
+            "unknown_event" => FaultKind::UnknownEvent,
+            "ping_storm" => FaultKind::PingStorm,
+            "invalid_tool_input" => FaultKind::InvalidToolInput,
+            "hallucinated_tool" => FaultKind::HallucinatedTool,
+            "text_only" => FaultKind::TextOnly,
+            _ => return None,
+        })
+    }
+
     /// The refusal that this fault answers instead of a message, if it is one of that kind.
     pub fn refusal(&self) -> Option<ApiError> {
         Some(match self {
+            FaultKind::Unauthorized => ApiError::authentication("invalid x-api-key"),
+            FaultKind::Forbidden => {
+                ApiError::permission("Your API key does not have permission to use the specified resource.")
+            }
+            FaultKind::NotFound => ApiError::not_found("Not Found"),
             FaultKind::Overloaded => ApiError::overloaded(),
+            FaultKind::Unavailable(after) => ApiError::unavailable(*after),
+            FaultKind::RampLimit(after) => {
+                let mut error = ApiError::rate_limited("Your usage has grown too fast.", Some(*after));
+                error.code = Some("ramp_limit_exceeded");
+                error
+            }
             FaultKind::RateLimited(after) => {
                 ApiError::rate_limited("Number of requests has exceeded your rate limit", *after)
             }
@@ -68,7 +136,8 @@ impl FaultKind {
             FaultKind::DoNotRetry => ApiError::internal().with_header("x-should-retry", "false"),
             FaultKind::Timeout => ApiError::timeout(),
             FaultKind::BadGateway => ApiError::bad_gateway(),
-            FaultKind::TooLarge => {
+            FaultKind::TooLarge => ApiError::too_large(),
+            FaultKind::TooLargeAtTheEdge => {
                 let mut error = ApiError::too_large();
                 error.raw_body = Some("<html><body>413 Request Entity Too Large</body></html>".into());
                 error

@@ -97,9 +97,9 @@ async fn faults_reach_the_wire() {
         claude.add_fault(Fault::next_call(kind));
         post(&base, "/v1/messages").json(&body).send().await.unwrap()
     };
-    let text = send(FaultKind::StreamError).await.text().await.unwrap();
+    let text = send(FaultKind::StreamError(None)).await.text().await.unwrap();
     assert!(text.contains("event: error\n") && text.contains("overloaded_error") && !text.contains("message_stop"));
-    assert!(send(FaultKind::CutStream).await.text().await.is_err(), "the connection breaks");
+    assert!(send(FaultKind::CutStream(None)).await.text().await.is_err(), "the connection breaks");
     let check = async |kind: FaultKind, status: u16, header: Option<&str>| {
         let answer = send(kind.clone()).await;
         assert_eq!(answer.status(), status, "{kind:?}");

@@ -1,12 +1,12 @@
 //! Refunds: arithmetic on the charge, the errors of a refund call, and the idempotency layer in front of it. Sources:
 //! <https://docs.stripe.com/api/refunds>, <https://docs.stripe.com/api/idempotent_requests>, read 2026-11.
 
-use axum::http::{HeaderMap, header};
+use axum::http::header;
 use jiff::SignedDuration;
 use serde_json::{Map, json};
 
 use super::form::Form;
-use super::{Answer, page, shape};
+use super::{Answer, Asked, page, shape};
 use crate::sim::world::{Event, Guard, Refund};
 use crate::sim::world_file::Payment;
 
@@ -28,7 +28,8 @@ pub fn one(world: &Guard<'_>, id: &str) -> Answer {
     }
 }
 
-pub fn create(world: &mut Guard<'_>, headers: &HeaderMap, body: &[u8]) -> Answer {
+pub(super) fn create(world: &mut Guard<'_>, request: &Asked<'_>) -> Answer {
+    let Asked { headers, body, strikes, .. } = *request;
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if text(header::CONTENT_TYPE.as_str()).is_none_or(|kind| !kind.starts_with("application/x-www-form-urlencoded")) {
         return Answer::refusal(400, None, None, "Send the parameters form-encoded.");
@@ -43,6 +44,7 @@ pub fn create(world: &mut Guard<'_>, headers: &HeaderMap, body: &[u8]) -> Answer
     }
     let fingerprint = format!("POST /v1/refunds {}", form.fingerprint());
     if let Some(key) = key
+        && !strikes.has("key_forgotten")
         && let Some(stored) = world.stored_key("stripe", key)
         && world.now().duration_since(stored.at) < KEY_LIVES
     {
@@ -58,7 +60,11 @@ pub fn create(world: &mut Guard<'_>, headers: &HeaderMap, body: &[u8]) -> Answer
         Ok(asked) => asked,
         Err(refusal) => return refusal,
     };
-    let answer = execute(world, &refund, key);
+    let mut answer = execute(world, &refund, key);
+    if strikes.has("500_stored") {
+        let message = "Sorry! There was an error while talking to one of our backends.";
+        answer = Answer::error(500, "api_error", None, None, message);
+    }
     if let Some(key) = key {
         world.apply(Event::KeyStored {
             vendor: "stripe".to_owned(),
@@ -71,14 +77,14 @@ pub fn create(world: &mut Guard<'_>, headers: &HeaderMap, body: &[u8]) -> Answer
     answer
 }
 
-struct Asked<'a> {
+struct Wanted<'a> {
     payment: &'a str,
     amount_minor: Option<i64>,
     reason: Option<&'a str>,
     metadata: Map<String, serde_json::Value>,
 }
 
-fn validate(form: &Form) -> Result<Asked<'_>, Answer> {
+fn validate(form: &Form) -> Result<Wanted<'_>, Answer> {
     let known = ["payment_intent", "charge", "amount", "reason", "instructions_email"];
     for name in form.names() {
         if !known.contains(&name) && !name.starts_with("metadata[") && !name.starts_with("expand[") {
@@ -118,10 +124,10 @@ fn validate(form: &Form) -> Result<Asked<'_>, Answer> {
             "Metadata holds 50 keys of 40 and values of 500 characters.",
         ));
     }
-    Ok(Asked { payment, amount_minor, reason, metadata })
+    Ok(Wanted { payment, amount_minor, reason, metadata })
 }
 
-fn execute(world: &mut Guard<'_>, asked: &Asked<'_>, key: Option<&str>) -> Answer {
+fn execute(world: &mut Guard<'_>, asked: &Wanted<'_>, key: Option<&str>) -> Answer {
     let found: Option<Payment> = shape::payments(world, None).find(|payment| payment.id == asked.payment).cloned();
     let Some(payment) = found else {
         return Answer::missing("payment_intent", asked.payment, "payment_intent");

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use serde_json::{Value, json};
 
-use super::handle;
+use super::{Answer, Asked};
 use crate::clock::Clock;
 use crate::sim::credentials;
+use crate::sim::faults::Strikes;
 use crate::sim::world::{Arrivals, World};
 use crate::sim::world_file;
 
@@ -30,6 +31,17 @@ fn headers(more: &[(&'static str, &str)]) -> HeaderMap {
         headers.insert(*name, HeaderValue::from_str(value).unwrap());
     }
     headers
+}
+
+fn handle(
+    world: &World,
+    method: &Method,
+    path: &str,
+    query: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> (Answer, &'static str) {
+    super::handle(world, &Asked { method, path, headers, body, strikes: &Strikes::default() }, query)
 }
 
 fn get(world: &World, path: &str, query: &str) -> (u16, Value) {

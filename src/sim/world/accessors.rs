@@ -53,9 +53,8 @@ impl State {
     /// Public comments that Deskhand wrote on a ticket, oldest first, earlier conversations of the file left out.
     pub fn public_replies(&self, ticket: i64) -> Vec<&Comment> {
         let Some(ticket) = self.tickets.get(&ticket) else { return Vec::new() };
-        let here = |comment: &&Comment| comment.at >= super::tickets::whole_second(self.started);
         let ours = |comment: &&Comment| comment.public && comment.author == self.bot;
-        ticket.comments.iter().filter(ours).filter(here).collect()
+        ticket.comments.iter().skip(ticket.past_comments).filter(ours).collect()
     }
 }
 

@@ -97,6 +97,11 @@ pub enum Event {
         /// The mail.
         mail: Mail,
     },
+    /// The vendors' clock jumped.
+    ClockJumped {
+        /// By so many seconds; less than 0 is back.
+        by_s: i64,
+    },
     /// Numbers of a vendor's route grew: requests, tokens, refusals.
     Counted {
         /// The vendor.

@@ -11,6 +11,7 @@ use super::tickets::SimTicket;
 impl World {
     /// Everything that happened, keyed by ticket id where it belongs to one. Keys stand in a fixed order.
     pub fn snapshot(&self) -> Value {
+        let deeds = self.deeds();
         let world = self.lock();
         let tickets: serde_json::Map<String, Value> =
             world.tickets.iter().map(|(id, one)| (id.to_string(), ticket(&world, one))).collect();
@@ -70,6 +71,7 @@ impl World {
             "world": world.files.name,
             "started": world.started,
             "now": world.now(),
+            "skew_s": world.skew_s,
             "seed": self.seed(),
             "all_arrived": !world.has_arrivals(),
             "next_event_at": world.next_due().map(|(at, _)| at),
@@ -81,6 +83,8 @@ impl World {
             "duplicate_mails": duplicates,
             "outbox": outbox,
             "counters": world.counters,
+            "deeds": deeds,
+            "doubled": deeds.doubled(),
         })
     }
 }

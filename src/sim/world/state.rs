@@ -83,6 +83,10 @@ pub struct State {
     pub files: Arc<WorldFiles>,
     /// When it began.
     pub started: Timestamp,
+    /// How far the vendors' clock is off, in seconds.
+    pub skew_s: i64,
+    /// How far the time of the export is off; it does not follow a jump once there are tickets.
+    pub export_skew_s: i64,
     /// The number of Deskhand's own user, an admin.
     pub bot: i64,
     /// Users of the helpdesk by number.
@@ -124,6 +128,8 @@ impl State {
         let bot_address = format!("deskhand@{domain}");
         let mut state = Self {
             started,
+            skew_s: 0,
+            export_skew_s: 0,
             bot: stable_id("user", &bot_address),
             users: BTreeMap::new(),
             groups: files.groups.iter().map(|name| (stable_id("group", name), name.clone())).collect(),
@@ -298,6 +304,7 @@ impl State {
                     at,
                 });
             }
+            Event::ClockJumped { by_s } => self.jump(*by_s),
             Event::MailAccepted { mail } => self.mails.push(mail.clone()),
             Event::Counted { vendor, route, add } => {
                 let counter = self.counters.entry(vendor.clone()).or_default().entry(route.clone()).or_default();
@@ -309,6 +316,20 @@ impl State {
                 self.kept.insert((vendor.clone(), key.clone()), value.clone());
             }
         }
+    }
+
+    fn jump(&mut self, by_s: i64) {
+        self.skew_s += by_s;
+        if self.tickets.is_empty() {
+            self.export_skew_s += by_s;
+        }
+        let due = std::mem::take(&mut self.due);
+        self.due = due.into_iter().map(|(at, ticket, index)| (super::shifted(at, by_s), ticket, index)).collect();
+    }
+
+    /// A time of the vendors' clock as the export has it, to the second.
+    pub fn exported(&self, at: Timestamp) -> Timestamp {
+        whole_second(super::shifted(at, self.export_skew_s - self.skew_s))
     }
 
     fn patch(&mut self, id: &str, after: &SubscriptionPatch) {
@@ -344,6 +365,7 @@ impl State {
             id,
             created: whole_second(created),
             updated: whole_second(at),
+            generated: self.exported(at),
             subject: file.subject.clone(),
             channel: file.channel,
             requester,
@@ -358,6 +380,7 @@ impl State {
             ccs,
             custom_fields: BTreeMap::new(),
             comments: Vec::new(),
+            past_comments: file.history.len(),
             audits: Vec::new(),
             follows: None,
             followups: Vec::new(),
@@ -536,6 +559,7 @@ impl State {
             id,
             created: whole_second(at),
             updated: whole_second(at),
+            generated: self.exported(at),
             subject: new.subject.clone(),
             channel: Channel::Api,
             requester: new.requester,
@@ -550,6 +574,7 @@ impl State {
             ccs: Vec::new(),
             custom_fields: BTreeMap::new(),
             comments: Vec::new(),
+            past_comments: 0,
             audits: Vec::new(),
             follows: new.follows,
             followups: Vec::new(),
@@ -594,6 +619,7 @@ impl State {
         // A stamp never goes back, and an update without an event moves nothing.
         if !audit.events.is_empty() {
             ticket.updated = ticket.updated.max(whole_second(at));
+            ticket.generated = ticket.generated.max(self.exported(at));
         }
         let escalated = update.author == self.bot
             && matches!(update.group, Some(Some(_)))

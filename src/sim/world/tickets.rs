@@ -133,6 +133,8 @@ pub struct SimTicket {
     pub created: Timestamp,
     /// When it last changed, to the second: the stamp of `safe_update`.
     pub updated: Timestamp,
+    /// When the export saw it last, to the second: like `updated`, but without the jumps of the vendors' clock.
+    pub generated: Timestamp,
     /// The subject.
     pub subject: String,
     /// How it came in.
@@ -161,6 +163,8 @@ pub struct SimTicket {
     pub custom_fields: BTreeMap<i64, Value>,
     /// All comments, oldest first.
     pub comments: Vec<Comment>,
+    /// How many of them stood on it before the world began.
+    pub past_comments: usize,
     /// All audits, oldest first.
     pub audits: Vec<Audit>,
     /// The closed ticket that it follows.

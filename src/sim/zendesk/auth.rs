@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Answer, Call, Outcome, shape};
 use crate::sim::credentials::{ZENDESK_API_TOKEN, ZENDESK_CLIENT_ID, ZENDESK_CLIENT_SECRET};
-use crate::sim::world::Event;
+use crate::sim::world::{Event, Guard};
 
 /// Life of a token whose request named none, in seconds.
 const DEFAULT_LIFE_S: i64 = 1800;
@@ -68,7 +68,10 @@ pub(super) fn token(call: &Call<'_>) -> Outcome {
 /// Who sent this, or a 401.
 pub(super) fn caller(call: &Call<'_>) -> Result<Caller, Answer> {
     let header = call.header("authorization").ok_or_else(refused)?;
-    let world = call.desk.world.lock();
+    let mut world = call.desk.world.lock();
+    if call.strikes.has("401") {
+        return Err(ended(&mut world, header));
+    }
     if let Some(token) = header.strip_prefix("Bearer ") {
         let found = world.tokens.get(token.trim()).filter(|known| known.expires > world.now());
         let scopes = Some(found.ok_or_else(invalid_token)?.scope.clone());
@@ -83,6 +86,16 @@ pub(super) fn caller(call: &Call<'_>) -> Result<Caller, Answer> {
         return Err(refused());
     }
     Ok(Caller { user: user.id, role: user.role, scopes: None })
+}
+
+/// Ends the access token of this header, before its time. A token of the legacy kind has no end: it is refused once.
+fn ended(world: &mut Guard<'_>, header: &str) -> Answer {
+    let Some(token) = header.strip_prefix("Bearer ").map(str::trim) else { return refused() };
+    if let Some(known) = world.tokens.get(token).cloned() {
+        let expires = world.now();
+        world.apply(Event::TokenIssued { token: token.to_owned(), scope: known.scope, expires });
+    }
+    invalid_token()
 }
 
 /// Whether the token's scopes reach.

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::shape::HOST;
-use super::{Answer, Call, Outcome, auth, shape};
+use super::{Answer, Call, Outcome, auth, shape, unruly};
 use crate::sim::world::{SimTicket, State, stable_id};
 use crate::sim::world_file::TicketStatus;
 
@@ -154,7 +154,7 @@ pub(super) fn tickets(call: &Call<'_>) -> Outcome {
         .filter(|ticket| !archived(ticket))
         .filter(|ticket| external.is_none() || ticket.external_id.as_deref() == external)
         .collect();
-    ticket_list(call, &world, "tickets", rows)
+    ticket_list(call, &world, "tickets", rows).map(|answer| unruly::page(call, answer))
 }
 
 pub(super) fn requested(call: &Call<'_>, id: &str) -> Outcome {
@@ -272,7 +272,7 @@ pub(super) fn incremental(call: &Call<'_>) -> Outcome {
     auth::admin(&caller)?;
     let world = call.desk.world.lock();
     let bucket = call.desk.buckets.take_incremental(world.now())?;
-    let now = world.now().as_second();
+    let now = world.exported(world.now()).as_second();
     let bad = |description: &str| Answer::bad_request("InvalidValue", description).with(bucket.0, bucket.1.clone());
     let per_page = call.param("per_page").map_or(Ok(1000), str::parse::<usize>).ok().filter(|n| (1..=1000).contains(n));
     let per_page = per_page.ok_or_else(|| bad("per_page must be a number from 1 to 1000"))?;
@@ -291,7 +291,7 @@ pub(super) fn incremental(call: &Call<'_>) -> Outcome {
         }
         (None, None) => return Err(bad("start_time or cursor is required")),
     };
-    let generated = |ticket: &SimTicket| (ticket.updated.as_second(), ticket.id);
+    let generated = |ticket: &SimTicket| (ticket.generated.as_second(), ticket.id);
     let mut rows: Vec<&SimTicket> = world
         .tickets
         .values()
@@ -316,11 +316,11 @@ pub(super) fn incremental(call: &Call<'_>) -> Outcome {
     if call.includes("users") {
         out["users"] = shape::users(&world, rows.iter().flat_map(|ticket| shape::users_of(ticket)));
     }
-    Ok(Answer::ok(out).with(bucket.0, bucket.1))
+    Ok(unruly::page(call, Answer::ok(out)).with(bucket.0, bucket.1))
 }
 
 /// The recorded form of a cursor: base64 of `{generated}.0||{id}|`.
-fn write_cursor(at: i64, id: i64) -> String {
+pub(super) fn write_cursor(at: i64, id: i64) -> String {
     STANDARD.encode(format!("{at}.0||{id}|"))
 }
 

@@ -55,7 +55,7 @@ pub(super) fn ticket(world: &State, ticket: &SimTicket) -> Value {
         "via": source,
         "created_at": time(ticket.created),
         "updated_at": time(ticket.updated),
-        "generated_timestamp": ticket.updated.as_second(),
+        "generated_timestamp": ticket.generated.as_second(),
         "type": ticket.kind,
         "subject": ticket.subject,
         "raw_subject": ticket.subject,

@@ -45,7 +45,7 @@ impl Bench {
         let uri: Uri = path.replace('[', "%5B").replace(']', "%5D").parse().unwrap();
         let query = RawQuery(uri.query().map(str::to_owned));
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        let response = answer(State(self.desk.clone()), method, uri, query, map, body).await;
+        let response = answer(State(self.desk.clone()), None, method, uri, query, map, body).await;
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
         (parts.status.as_u16(), parts.headers, serde_json::from_slice(&bytes).unwrap_or(Value::Null))

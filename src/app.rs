@@ -336,7 +336,8 @@ async fn read_articles(helpdesk: &zendesk::Zendesk, knowledge: &Arc<Knowledge>) 
     }
 }
 
-fn zendesk_client(config: &Config, clock: &Clock) -> Result<zendesk::Zendesk, Error> {
+/// The helpdesk's client as configured.
+pub fn zendesk_client(config: &Config, clock: &Clock) -> Result<zendesk::Zendesk, Error> {
     let auth = match &config.zendesk.auth {
         ZendeskAuth::OAuth { client_id, client_secret } => {
             zendesk::Auth::OAuth { client_id: client_id.clone(), client_secret: client_secret.clone() }
@@ -350,7 +351,8 @@ fn zendesk_client(config: &Config, clock: &Clock) -> Result<zendesk::Zendesk, Er
     zendesk::Zendesk::new(settings, clock.clone()).map_err(|source| Error::Vendor { vendor: "Zendesk", source, hint })
 }
 
-fn performer(
+/// Everything that steps are done with, as configured.
+pub fn performer(
     config: &Config,
     clock: &Clock,
     prompts: Prompts,

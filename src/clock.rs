@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
 /// Tells the time and waits for it. Cheap to clone; clones share their time.
@@ -20,8 +20,8 @@ struct Origin {
     base: Timestamp,
     /// `None`: the clock stands still unless moved.
     started: Option<Instant>,
-    /// How far it was moved forward since.
-    moved: watch::Sender<Duration>,
+    /// How far it was moved since.
+    moved: watch::Sender<SignedDuration>,
 }
 
 impl Clock {
@@ -45,14 +45,15 @@ impl Clock {
     }
 
     fn new(base: Timestamp, started: Option<Instant>) -> Self {
-        Self { origin: Arc::new(Origin { base, started, moved: watch::Sender::new(Duration::ZERO) }) }
+        Self { origin: Arc::new(Origin { base, started, moved: watch::Sender::new(SignedDuration::ZERO) }) }
     }
 
     /// The time now.
     pub fn now(&self) -> Timestamp {
         let ran = self.origin.started.map_or(Duration::ZERO, |started| started.elapsed());
-        let moved = *self.origin.moved.borrow();
-        self.origin.base.checked_add(ran + moved).unwrap_or(Timestamp::MAX)
+        let ran = SignedDuration::try_from(ran).unwrap_or(SignedDuration::MAX);
+        let passed = ran.saturating_add(*self.origin.moved.borrow());
+        self.origin.base.checked_add(passed).unwrap_or(Timestamp::MAX)
     }
 
     /// Milliseconds since the Unix epoch, as the journal stores times.
@@ -62,7 +63,12 @@ impl Clock {
 
     /// Moves the time forward and wakes whoever waited for a moment that has now come.
     pub fn advance(&self, by: Duration) {
-        self.origin.moved.send_modify(|moved| *moved += by);
+        self.jump(SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX));
+    }
+
+    /// Sets the time forward or back, as a machine's clock may be set, and wakes whoever waited for a moment that has now come.
+    pub fn jump(&self, by: SignedDuration) {
+        self.origin.moved.send_modify(|moved| *moved = moved.saturating_add(by));
     }
 
     /// Moves the time forward to this moment; does nothing when it has passed.
@@ -142,5 +148,13 @@ mod tests {
         clock.advance_to(due);
         waiter.await.unwrap();
         assert_eq!(clock.now(), due);
+    }
+
+    #[test]
+    fn a_clock_can_be_set_back() {
+        let clock = Clock::manual("2026-11-20T09:00:00Z".parse().unwrap());
+        clock.advance(Duration::from_secs(10));
+        clock.jump(SignedDuration::from_hours(-1));
+        assert_eq!(clock.now(), "2026-11-20T08:00:10Z".parse().unwrap());
     }
 }

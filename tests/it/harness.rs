@@ -77,6 +77,38 @@ pub fn refund_ticket(id: i64, cents: i64) -> Value {
     })
 }
 
+/// The product's configuration over these simulators, the model perhaps elsewhere.
+pub fn config_for(sim: &Sim, model_url: Option<&str>, data: PathBuf) -> Config {
+    let mut layers = Layers::default();
+    let world = sim.world().files();
+    for (key, value) in [
+        ("data_dir", data.display().to_string()),
+        ("mode", "auto".to_owned()),
+        ("shop.name", world.shop.name.clone()),
+        ("shop.support_address", world.shop.support_address.clone()),
+        ("zendesk.base_url", sim.zendesk_url()),
+        ("zendesk.client_id", credentials::ZENDESK_CLIENT_ID.to_owned()),
+        ("zendesk.client_secret", credentials::ZENDESK_CLIENT_SECRET.to_owned()),
+        ("stripe.base_url", sim.stripe_url()),
+        ("stripe.api_key", credentials::STRIPE_KEY.to_owned()),
+        ("billing.base_url", sim.billing_url()),
+        ("billing.token", credentials::BILLING_TOKEN.to_owned()),
+        ("claude.base_url", model_url.map_or_else(|| sim.claude_url(), str::to_owned)),
+        ("claude.api_key", credentials::CLAUDE_KEY.to_owned()),
+        ("email.host", sim.smtp_address().ip().to_string()),
+        ("email.security", "none".to_owned()),
+        ("email.from", world.shop.support_address.clone()),
+        ("web.listen", "127.0.0.1:0".to_owned()),
+    ] {
+        layers.set(key, value);
+    }
+    layers.set("email.port", i64::from(sim.smtp_address().port()));
+    layers.set("zendesk.poll_every_ms", 650_i64);
+    layers.set("web.undo_window_s", 0_i64);
+    layers.set("limits.model_retries_max", 2_i64);
+    Config::read(layers).expect("a configuration without mistakes")
+}
+
 /// A running house.
 pub struct Desk {
     /// The simulators; they outlive restarts of the product.
@@ -101,37 +133,6 @@ impl Desk {
         Desk { sim, clock, data, model_url: None, _world: world }
     }
 
-    fn config(&self, data: PathBuf) -> Config {
-        let mut layers = Layers::default();
-        let world = self.sim.world().files();
-        for (key, value) in [
-            ("data_dir", data.display().to_string()),
-            ("mode", "auto".to_owned()),
-            ("shop.name", world.shop.name.clone()),
-            ("shop.support_address", world.shop.support_address.clone()),
-            ("zendesk.base_url", self.sim.zendesk_url()),
-            ("zendesk.client_id", credentials::ZENDESK_CLIENT_ID.to_owned()),
-            ("zendesk.client_secret", credentials::ZENDESK_CLIENT_SECRET.to_owned()),
-            ("stripe.base_url", self.sim.stripe_url()),
-            ("stripe.api_key", credentials::STRIPE_KEY.to_owned()),
-            ("billing.base_url", self.sim.billing_url()),
-            ("billing.token", credentials::BILLING_TOKEN.to_owned()),
-            ("claude.base_url", self.model_url.clone().unwrap_or_else(|| self.sim.claude_url())),
-            ("claude.api_key", credentials::CLAUDE_KEY.to_owned()),
-            ("email.host", self.sim.smtp_address().ip().to_string()),
-            ("email.security", "none".to_owned()),
-            ("email.from", world.shop.support_address.clone()),
-            ("web.listen", "127.0.0.1:0".to_owned()),
-        ] {
-            layers.set(key, value);
-        }
-        layers.set("email.port", i64::from(self.sim.smtp_address().port()));
-        layers.set("zendesk.poll_every_ms", 650_i64);
-        layers.set("web.undo_window_s", 0_i64);
-        layers.set("limits.model_retries_max", 2_i64);
-        Config::read(layers).expect("a configuration without mistakes")
-    }
-
     /// Starts the product on its own data folder, or on another.
     pub async fn start(&self, data: Option<PathBuf>) -> App {
         let data = data.unwrap_or_else(|| self.data.path().to_owned());
@@ -140,7 +141,9 @@ impl Desk {
             stand_in: true,
             first_start_at: Some(self.sim.world().started() - Duration::from_secs(60)),
         };
-        App::start(self.config(data), self.clock.clone(), options).await.expect("a product that starts")
+        App::start(config_for(&self.sim, self.model_url.as_deref(), data), self.clock.clone(), options)
+            .await
+            .expect("a product that starts")
     }
 
     /// Waits until every run of a ticket has ended or waits for a person; returns the newest one's state. The clock is moved

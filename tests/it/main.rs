@@ -5,4 +5,5 @@
 mod direction;
 mod harness;
 mod model;
+mod simulation;
 mod walk;

@@ -1,0 +1,317 @@
+//! The product taken apart: simulators that live on, and a process of workers and intake whose turns the test makes itself,
+//! lets stand still in the middle, or cuts off. Nothing runs by itself: no loop, no timer, no bell.
+//!
+//! A process is one single-threaded runtime. It dies by being dropped: every future with it, every connection; what the store
+//! was given already may still be written, as after a real death. The simulators stand on a runtime of their own.
+
+use std::future::Future;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use deskhand::agent::prompts::Prompts;
+use deskhand::agent::worker::Worker;
+use deskhand::app;
+use deskhand::clock::Clock;
+use deskhand::config::Config;
+use deskhand::ids::UserId;
+use deskhand::intake::poller::{self, Poller};
+use deskhand::journal::sqlite::SqliteJournal;
+use deskhand::knowledge::Knowledge;
+use deskhand::run::next::Rules;
+use deskhand::sim::world::World;
+use deskhand::sim::{self, Sim, world_file};
+use serde_json::Value;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+
+use super::probe::{Fate, Gate, Probe, Seen};
+use super::scene;
+use crate::harness::config_for;
+
+/// The place of intake among the hands; workers come after it.
+pub const INTAKE: usize = 0;
+/// How many workers there are.
+pub const WORKERS: usize = 3;
+/// A turn that has not ended after so much real time never will.
+const STUCK: Duration = Duration::from_secs(60);
+/// After so much real time without a sign of life a turn waits for the clock. A loaded machine makes one look so that does
+/// not: the clock is then moved for nothing, which harms no check.
+const QUIET: Duration = Duration::from_millis(40);
+/// After so much it is left alone by a driver that has no patience.
+const HANGS: Duration = Duration::from_millis(150);
+
+/// What one turn is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Intake reads the ticket list.
+    List,
+    /// Intake reads the export.
+    Export,
+    /// A worker claims a run and moves it.
+    Work,
+}
+
+/// How a turn was left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Left {
+    /// It ended; whether there was something to do, or what went wrong.
+    Ended(Result<bool, String>),
+    /// It stands still.
+    Stopped,
+    /// It waits for the clock, in the middle of a request.
+    Hanging,
+    /// The process is gone.
+    Died,
+}
+
+enum Does {
+    Intake(Arc<tokio::sync::Mutex<Poller>>),
+    Works(Worker),
+}
+
+struct Hand {
+    probe: Arc<Probe>,
+    does: Does,
+    running: Option<JoinHandle<Result<bool, String>>>,
+}
+
+/// What lives until the process dies.
+struct Process {
+    hands: Vec<Hand>,
+    store: Arc<SqliteJournal>,
+    runtime: Runtime,
+}
+
+/// The whole house.
+pub struct House {
+    process: Option<Process>,
+    /// The simulators.
+    pub sim: Sim,
+    /// The time that the product goes by.
+    pub clock: Clock,
+    /// The time that the vendors go by.
+    pub vendors_clock: Clock,
+    /// What the store answered.
+    pub seen: Arc<Mutex<Seen>>,
+    /// How many processes died or were stopped.
+    pub deaths: u64,
+    config: Config,
+    data: tempfile::TempDir,
+    _world: tempfile::TempDir,
+    _vendors: Runtime,
+}
+
+impl House {
+    /// Simulators over these tickets, and a first process.
+    pub fn new(tickets: &[Value], seed: u64) -> House {
+        let folder = scene::write(tickets);
+        let files = world_file::load_dir(folder.path()).expect("a world without mistakes");
+        let (vendors_clock, clock) = (Clock::manual(files.now), Clock::manual(files.now));
+        let vendors = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        let mut options = sim::Options::new(files, vendors_clock.clone());
+        options.seed = seed;
+        let sim = vendors.block_on(Sim::start(options)).expect("simulators that start");
+        // Nothing here is about the disk: a folder in memory is as good, and quick.
+        let data = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a temporary folder");
+        let mut config = config_for(&sim, None, data.path().to_owned());
+        config.limits.model_retries_max = 20;
+        let mut house = House {
+            process: None,
+            sim,
+            clock,
+            vendors_clock,
+            seen: Arc::default(),
+            deaths: 0,
+            config,
+            data,
+            _world: folder,
+            _vendors: vendors,
+        };
+        house.start();
+        house
+    }
+
+    /// The world behind the simulators.
+    pub fn world(&self) -> &World {
+        self.sim.world()
+    }
+
+    /// A new process on the data folder.
+    fn start(&mut self) {
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let within = runtime.enter();
+        let fresh = !self.data.path().join("deskhand.db").exists();
+        let store = Arc::new(SqliteJournal::open(self.data.path()).expect("a journal that opens"));
+        let prompts = Prompts::embedded().expect("prompts");
+        let me = UserId(self.world().lock().bot);
+        let helpdesk = || app::zendesk_client(&self.config, &self.clock).expect("a client");
+        let rules = Arc::new(Rules {
+            mode: self.config.mode,
+            policy: self.config.policy.clone(),
+            limits: self.config.limits.clone(),
+            models: self.config.claude.models.clone(),
+            holding: prompts.holding.clone(),
+        });
+        let settings = poller::Settings {
+            me,
+            runs_per_ticket_per_day_max: self.config.runs_per_ticket_per_day_max,
+            channels: self.config.zendesk.channels.clone(),
+            first_start_at: self.world().started() - Duration::from_secs(60),
+            prompts: prompts.hash.clone(),
+        };
+        let knowledge = Arc::new(Knowledge::open(Some(&self.data.path().join("knowledge.db"))).expect("an index"));
+        if fresh {
+            let articles = runtime.block_on(helpdesk().articles()).expect("articles");
+            knowledge.replace_all(&articles).expect("an index that is written");
+        }
+        let performer = app::performer(&self.config, &self.clock, prompts, helpdesk(), knowledge, me);
+        let performer = Arc::new(performer.expect("clients"));
+        let probe = || Arc::new(Probe::new(store.clone(), self.seen.clone()));
+        let door = probe();
+        let poller = Poller::new(door.clone(), helpdesk(), self.clock.clone(), settings);
+        let mut hands =
+            vec![Hand { probe: door, does: Does::Intake(Arc::new(tokio::sync::Mutex::new(poller))), running: None }];
+        for number in 1..=WORKERS {
+            let probe = probe();
+            let worker = Worker {
+                name: format!("worker-{number}"),
+                journal: probe.clone(),
+                performer: performer.clone(),
+                rules: rules.clone(),
+                clock: self.clock.clone(),
+            };
+            hands.push(Hand { probe, does: Does::Works(worker), running: None });
+        }
+        drop(within);
+        self.process = Some(Process { hands, store, runtime });
+    }
+
+    /// The process dies as it stands, and a new one starts.
+    pub fn restart(&mut self) {
+        self.deaths += 1;
+        // Hands first: the tasks hold the store, and the runtime drops the tasks.
+        let Process { hands, store, runtime } = self.process.take().expect("a process");
+        drop((hands, runtime, store));
+        self.start();
+    }
+
+    /// The store, past all probes: for people and for checks.
+    pub fn store(&self) -> Arc<SqliteJournal> {
+        self.process.as_ref().expect("a process").store.clone()
+    }
+
+    /// Waits for something that is no turn.
+    pub fn wait<T>(&self, for_: impl Future<Output = T>) -> T {
+        self.process.as_ref().expect("a process").runtime.block_on(for_)
+    }
+
+    /// Moves the time of everybody.
+    pub fn advance(&self, by: Duration) {
+        self.vendors_clock.advance(by);
+        self.clock.advance(by);
+        self.world().tick();
+    }
+
+    /// Whether a hand is in the middle of a turn.
+    pub fn busy(&self, hand: usize) -> bool {
+        self.process.as_ref().expect("a process").hands[hand].running.is_some()
+    }
+
+    /// Where a hand stands still.
+    pub fn place(&self, hand: usize) -> String {
+        self.process.as_ref().expect("a process").hands[hand].probe.at.lock().unwrap().clone()
+    }
+
+    /// Starts a turn of a hand that rests and goes along with it; `plan` says what may come in between, and `patient` whether
+    /// the clock is moved for a turn that waits for it.
+    pub fn turn(&mut self, hand: usize, turn: Turn, plan: Option<(usize, Fate)>, patient: bool) -> Left {
+        let process = self.process.as_mut().expect("a process");
+        let one = &mut process.hands[hand];
+        assert!(one.running.is_none(), "a hand makes one turn at a time");
+        one.probe.plan(plan);
+        let task = match (&one.does, turn) {
+            (Does::Works(worker), Turn::Work) => {
+                let worker = worker.clone();
+                process.runtime.spawn(async move { worker.tick().await.map_err(|failed| failed.to_string()) })
+            }
+            (Does::Intake(poller), Turn::List | Turn::Export) => {
+                let poller = poller.clone();
+                process.runtime.spawn(async move {
+                    let mut poller = poller.lock().await;
+                    let arrived = match turn {
+                        Turn::List => poller.tick_list().await,
+                        _ => poller.tick_incremental().await,
+                    };
+                    arrived.map(|arrived| arrived > 0).map_err(|failed| failed.to_string())
+                })
+            }
+            _ => unreachable!("intake reads, workers work"),
+        };
+        one.running = Some(task);
+        self.go_along(hand, patient)
+    }
+
+    /// Lets a hand that stands still go on, and goes along with it.
+    pub fn go_on(&mut self, hand: usize, plan: Option<(usize, Fate)>, patient: bool) -> Left {
+        let probe = self.process.as_ref().expect("a process").hands[hand].probe.clone();
+        probe.plan(plan);
+        probe.gate.send_replace(Gate::Open);
+        drop(probe); // It holds the store, should the process die.
+        self.go_along(hand, patient)
+    }
+
+    fn go_along(&mut self, hand: usize, patient: bool) -> Left {
+        let (ours, vendors, world) = (self.clock.clone(), self.vendors_clock.clone(), self.sim.world().clone());
+        let Process { hands, runtime, .. } = self.process.as_mut().expect("a process");
+        let alive: Vec<Arc<Probe>> = hands.iter().map(|hand| hand.probe.clone()).collect();
+        let life = || {
+            let calls: u64 = alive.iter().map(|probe| probe.calls.load(Ordering::Relaxed)).sum();
+            let world = world.lock();
+            let counts = world.counters.values().flat_map(|routes| routes.values()).flat_map(|what| what.values());
+            calls + counts.sum::<u64>() + world.mails.len() as u64
+        };
+        let Hand { probe, running, .. } = &mut hands[hand];
+        let task = running.as_mut().expect("a turn that runs");
+        let mut gate = probe.gate.subscribe();
+        let real = Clock::system();
+        let watch = real.stopwatch();
+        let left = runtime.block_on(async {
+            let (mut before, mut since_ms, mut step) = (life(), 0, Duration::from_millis(500));
+            loop {
+                match *gate.borrow_and_update() {
+                    Gate::Dead => return Left::Died,
+                    Gate::Stopped => return Left::Stopped,
+                    Gate::Open => {}
+                }
+                tokio::select! {
+                    biased;
+                    ended = &mut *task => {
+                        return Left::Ended(ended.unwrap_or_else(|panicked| Err(format!("it panicked: {panicked}"))));
+                    }
+                    _ = gate.changed() => {}
+                    () = real.sleep(Duration::from_millis(5)) => {}
+                }
+                let (now, now_ms) = (life(), watch.elapsed_ms());
+                assert!(u128::from(now_ms) < STUCK.as_millis(), "a turn came to no end");
+                if now != before {
+                    (before, since_ms, step) = (now, now_ms, Duration::from_millis(500));
+                } else if !patient && u128::from(now_ms - since_ms) >= HANGS.as_millis() {
+                    return Left::Hanging;
+                } else if patient && u128::from(now_ms - since_ms) >= QUIET.as_millis() {
+                    vendors.advance(step);
+                    ours.advance(step);
+                    (since_ms, step) = (now_ms, (step * 2).min(Duration::from_secs(30)));
+                }
+            }
+        });
+        probe.plan(None);
+        drop(alive); // A probe holds the store, and a new process needs it free.
+        match left {
+            Left::Ended(_) => *running = None,
+            Left::Died => self.restart(),
+            Left::Stopped | Left::Hanging => {}
+        }
+        left
+    }
+}

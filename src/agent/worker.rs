@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use jiff::Timestamp;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
 use crate::agent::perform::{Performer, Tried, Try};
@@ -42,6 +43,15 @@ pub struct Worker {
     pub rules: Arc<Rules>,
     /// The time.
     pub clock: Clock,
+}
+
+/// What may have been done before a step is tried.
+#[derive(Debug, Clone, Copy)]
+struct Before {
+    /// The step was started before.
+    again: bool,
+    /// The journal was put back from a backup; what the run did since then stands in no entry.
+    forgot_since: Option<Timestamp>,
 }
 
 /// Why a run was left as it is. Another claim goes on from what is on disk.
@@ -82,7 +92,8 @@ impl Worker {
     }
 
     async fn move_run(&self, claimed: Claimed) -> Result<(), Left> {
-        let Claimed { mut lease, entries, claims_without_progress } = claimed;
+        let Claimed { mut lease, entries, claims_without_progress, forgot_since_ms } = claimed;
+        let forgot_since = forgot_since_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok());
         let mut draft = Draft::new(RunState::fold(&entries)?);
         if claims_without_progress > CLAIMS_WITHOUT_PROGRESS_MAX {
             self.park(&mut draft)?;
@@ -103,7 +114,8 @@ impl Worker {
                     }
                     if self.commit(&lease, &mut draft).await? {
                         let open = open_steps(&draft, &started);
-                        self.perform_all(&mut lease, &mut draft, open, false).await?;
+                        let before = Before { again: false, forgot_since };
+                        self.perform_all(&mut lease, &mut draft, open, before).await?;
                     }
                 }
                 Next::Resume(open) => {
@@ -113,7 +125,8 @@ impl Worker {
                         draft.push(Entry::new(self.clock.now(), body))?;
                     }
                     if self.commit(&lease, &mut draft).await? {
-                        self.perform_all(&mut lease, &mut draft, open, true).await?;
+                        let before = Before { again: true, forgot_since };
+                        self.perform_all(&mut lease, &mut draft, open, before).await?;
                     }
                 }
                 Next::Wait { .. } | Next::Done => {
@@ -169,11 +182,11 @@ impl Worker {
         lease: &mut Lease,
         draft: &mut Draft,
         open: Vec<OpenStep>,
-        again: bool,
+        known: Before,
     ) -> Result<(), Left> {
         self.keep(lease).await?;
         let before = draft.state.clone();
-        let tries = open.iter().map(|open| self.try_step(&before, open, again));
+        let tries = open.iter().map(|open| self.try_step(&before, open, known));
         let mut running = tries.collect::<FuturesUnordered<_>>().ready_chunks(16);
         let mut left = open.len();
         loop {
@@ -193,13 +206,16 @@ impl Worker {
         }
     }
 
-    async fn try_step(&self, state: &RunState, open: &OpenStep, again: bool) -> Body {
+    async fn try_step(&self, state: &RunState, open: &OpenStep, known: Before) -> Body {
         let (step, attempts) = (open.step, open.attempts);
         let watch = self.clock.stopwatch();
         let span = info_span!("step", step.no = step.0, step.kind = kind_of(&open.work));
         // Work under a key is looked for before any further try; work without one must not be repeated when it may have left.
-        let again = again && (open.work.is_repeatable() || open.may_have_acted());
-        let this = Try { step, work: &open.work, again, started_at: open.started_at, attempts };
+        // A journal that was put back may have forgotten this very step: then it is looked for from that time on.
+        let again = known.forgot_since.is_some()
+            || known.again && (open.work.is_repeatable() || open.may_have_acted());
+        let started_at = known.forgot_since.map_or(open.started_at, |since| since.min(open.started_at));
+        let this = Try { step, work: &open.work, again, started_at, attempts };
         let doing = self.performer.perform(state, &this).instrument(span);
         let tried = crash::within(|| format!("{} step={step}", state.run), doing).await;
         match tried {

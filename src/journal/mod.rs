@@ -6,6 +6,8 @@
 pub mod accounts;
 pub mod brake;
 pub mod sqlite;
+#[cfg(test)]
+pub(crate) mod tests;
 pub mod views;
 
 use std::time::Duration;
@@ -160,6 +162,9 @@ pub struct Claimed {
     /// How often it was claimed, this time included, since something was last appended under a lease. A run that is claimed
     /// again and again without progress kills its workers.
     pub claims_without_progress: u32,
+    /// The journal was put back from a backup after this run's customer had written. What the run did since this time, in
+    /// milliseconds since the Unix epoch, may stand in no entry: each effect is looked for at the vendor before it is sent.
+    pub forgot_since_ms: Option<i64>,
 }
 
 /// What intake brings for one ticket.

@@ -122,7 +122,7 @@ pub(super) fn audit_line(row: &Row<'_>) -> Result<AuditLine, rusqlite::Error> {
     })
 }
 
-fn verify_audit(connection: &Connection) -> Result<Option<i64>, Fault> {
+pub(super) fn verify_audit(connection: &Connection) -> Result<Option<i64>, Fault> {
     let mut statement =
         connection.prepare("SELECT line, at_ms, who, what, subject, detail, hash FROM audit ORDER BY line")?;
     let mut before = String::new();

@@ -42,6 +42,7 @@ pub(super) fn storage(doing: &'static str, error: &rusqlite::Error) -> Error {
         Sql::FromSqlConversionFailure(..) | Sql::InvalidColumnType(..) | Sql::IntegralValueOutOfRange(..) => {
             Error::Corrupt(error.to_string())
         }
+        _ if is_full(error) => Error::Storage { doing, reason: error.to_string(), hint: FREE_SPACE },
         _ => Error::Storage { doing, reason: error.to_string(), hint: hint(error.sqlite_error_code()) },
     }
 }
@@ -57,20 +58,31 @@ pub(super) fn io(doing: &'static str, what: &std::path::Path, error: &std::io::E
     Error::Storage { doing, reason: format!("`{}`: {error}", what.display()), hint: hint(code) }
 }
 
+/// What to do about a damaged file.
+pub(super) const DAMAGED: &str =
+    "the file is damaged: stop deskhand, keep a copy of the data folder, and restore the newest backup";
+
+/// What to do about a full disk.
+pub(super) const FREE_SPACE: &str =
+    "free space on the disk of the data folder; runs rest until then and go on by themselves";
+
+/// Whether the disk has no room. The file that readers and writer share grows too; SQLite calls its want of room an IO error.
+pub(super) fn is_full(error: &rusqlite::Error) -> bool {
+    let extended = error.sqlite_error().map(|error| error.extended_code);
+    error.sqlite_error_code() == Some(ErrorCode::DiskFull)
+        || matches!(extended, Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE))
+}
+
 fn hint(code: Option<ErrorCode>) -> &'static str {
     match code {
-        Some(ErrorCode::DiskFull) => {
-            "free space on the disk of the data folder; runs rest until then and go on by themselves"
-        }
+        Some(ErrorCode::DiskFull) => FREE_SPACE,
         Some(ErrorCode::ReadOnly) => {
             "the data folder or its disk is read-only: mount it writable, or give the folder to the user that runs deskhand"
         }
         Some(ErrorCode::SystemIoFailure) => {
             "the disk reports errors: look at the kernel's log, and move the data folder to a disk that is whole"
         }
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            "the file is damaged: stop deskhand, keep a copy of the data folder, and restore the newest backup"
-        }
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => DAMAGED,
         Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
             "check that the data folder exists and belongs to the user that runs deskhand"
         }

@@ -4,18 +4,24 @@
 //! what the writes do, `writer.rs` how they reach the disk, `open.rs` how a data folder becomes a store.
 
 mod accounts;
+pub mod backup;
 mod conditions;
 mod fault;
+pub mod inspect;
+mod mark;
 mod open;
 mod reader;
+mod retire;
 mod rows;
+mod schema;
+mod space;
 #[cfg(test)]
 mod tests;
 mod views;
 mod write;
 mod writer;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,11 +29,13 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::watch;
 
-use self::fault::Fault;
+use self::fault::{DAMAGED, Fault};
 use self::reader::Readers;
+pub use self::retire::Retired;
+pub use self::space::Room;
 use self::write::{Batch, Prepared};
-pub use self::writer::Stats;
-use self::writer::Writer;
+use self::writer::{Kind, Writer};
+pub use self::writer::{Stats, Trouble};
 use crate::crash;
 use crate::ids::{RunId, TicketId};
 use crate::journal::{
@@ -43,6 +51,19 @@ pub struct SqliteJournal {
     // Dropped in this order: the writer closes the file last and leaves it whole.
     readers: Arc<Readers>,
     writer: Arc<Writer>,
+    folder: PathBuf,
+    wal: PathBuf,
+}
+
+/// How the file does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// What keeps it from being written now; `None`: nothing.
+    pub trouble: Option<Trouble>,
+    /// Room on its disk, in bytes; `None` when the system does not say.
+    pub free_bytes: Option<u64>,
+    /// The size of the write-ahead log, in bytes.
+    pub wal_bytes: u64,
 }
 
 impl SqliteJournal {
@@ -52,9 +73,18 @@ impl SqliteJournal {
     /// [`Error::InUse`] when another process has the folder, [`Error::NewerSchema`] when a newer version wrote it,
     /// [`Error::Storage`] when the file cannot be used.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, Error> {
-        let open::Opened { connection, database, wal, lock } = open::open(folder.as_ref())?;
-        let writer = Writer::start(connection, wal, lock)?;
-        Ok(Self { readers: Readers::new(database), writer: Arc::new(writer) })
+        Self::open_with(folder, Room::default())
+    }
+
+    /// The same with another idea of how much room there must be.
+    pub fn open_with(folder: impl AsRef<Path>, room: Room) -> Result<Self, Error> {
+        Self::from(open::open(folder.as_ref())?, room)
+    }
+
+    fn from(opened: open::Opened, room: Room) -> Result<Self, Error> {
+        let (folder, wal) = (opened.folder.clone(), opened.wal.clone());
+        let readers = Readers::new(opened.database.clone());
+        Ok(Self { readers, writer: Arc::new(Writer::start(opened, room)?), folder, wal })
     }
 
     /// Opens a data folder that another process may be working on: for commands that look at it, set a switch or record a
@@ -63,9 +93,7 @@ impl SqliteJournal {
     ///
     /// [`Error::Storage`] when there is no journal or its schema is older, [`Error::NewerSchema`] when it is newer.
     pub fn open_beside(folder: impl AsRef<Path>) -> Result<Self, Error> {
-        let open::Opened { connection, database, wal, lock } = open::open_beside(folder.as_ref())?;
-        let writer = Writer::start(connection, wal, lock)?;
-        Ok(Self { readers: Readers::new(database), writer: Arc::new(writer) })
+        Self::from(open::open_beside(folder.as_ref())?, Room::default())
     }
 
     /// Takes nothing more, writes what waits, and closes the file. Everything asked afterwards is [`Error::Closed`].
@@ -80,6 +108,15 @@ impl SqliteJournal {
     /// What was written since it was opened.
     pub fn stats(&self) -> Stats {
         self.writer.stats()
+    }
+
+    /// How the file does, for pages and for the machine that watches. Looks at the disk; asks the journal nothing.
+    pub fn health(&self) -> Health {
+        Health {
+            trouble: self.writer.trouble(),
+            free_bytes: space::free_bytes(&self.folder),
+            wal_bytes: self.wal.metadata().map_or(0, |found| found.len()),
+        }
     }
 
     /// Reads the whole file and says what is damaged first, if anything is. Takes as long as reading the file takes.
@@ -98,20 +135,20 @@ impl SqliteJournal {
     async fn write<T, F>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+        F: FnMut(&Connection) -> Result<T, Fault> + Send + 'static,
     {
-        self.writer.write(work).await
+        self.writer.write(Kind::GoesOn, work).await
     }
 
     /// The same with the write's two boundaries: written and not committed; on disk and nobody told.
-    async fn write_at<T, F>(&self, place: crash::Place, work: F) -> Result<T, Error>
+    async fn write_at<T, F>(&self, place: crash::Place, kind: Kind, mut work: F) -> Result<T, Error>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+        F: FnMut(&Connection) -> Result<T, Fault> + Send + 'static,
     {
         let inside = place.clone();
-        let written =
-            self.write(move |connection| work(connection).inspect(|_| inside.passes("journal.written"))).await?;
+        let work = move |connection: &Connection| work(connection).inspect(|_| inside.passes("journal.written"));
+        let written = self.writer.write(kind, work).await?;
         place.passes("journal.committed");
         Ok(written)
     }
@@ -131,7 +168,7 @@ impl Journal for SqliteJournal {
             ([], Some(cursor)) => format!("cursor {}", cursor.lane),
             (some, _) => format!("{} admit", some.iter().map(|one| one.run().as_str()).collect::<Vec<_>>().join(" ")),
         });
-        self.write_at(place, move |connection| write::admit(connection, &prepared, cursor.as_ref())).await
+        self.write_at(place, Kind::Starts, move |connection| write::admit(connection, &prepared, cursor.as_ref())).await
     }
 
     async fn cursor(&self, lane: &str) -> Result<Option<String>, Error> {
@@ -150,20 +187,20 @@ impl Journal for SqliteJournal {
     async fn claim(&self, owner: &str, now_ms: i64, ttl: Duration) -> Result<Option<Claimed>, Error> {
         let owner = owner.to_owned();
         let until_ms = now_ms.saturating_add(i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX));
-        let claimed = self.write(move |connection| {
+        let claimed = self.writer.write(Kind::Starts, move |connection| {
             let claimed = write::claim(connection, &owner, now_ms, until_ms)?;
-            if let Some((lease, _)) = &claimed {
+            if let Some((lease, ..)) = &claimed {
                 crash::point("journal.written", || format!("{} claim", lease.run));
             }
             Ok(claimed)
         });
-        let Some((lease, claims_without_progress)) = claimed.await? else { return Ok(None) };
+        let Some((lease, claims_without_progress, forgot_since_ms)) = claimed.await? else { return Ok(None) };
         let entries = match self.entries(&lease.run).await {
             Err(Error::Corrupt(why)) => return Err(Error::Unreadable { lease, why }),
             entries => entries?,
         };
         crash::point("journal.committed", || format!("{} claim len={}", lease.run, entries.len()));
-        Ok(Some(Claimed { lease, entries, claims_without_progress }))
+        Ok(Some(Claimed { lease, entries, claims_without_progress, forgot_since_ms }))
     }
 
     async fn renew(&self, lease: &Lease, until_ms: i64) -> Result<Lease, Error> {
@@ -173,7 +210,7 @@ impl Journal for SqliteJournal {
 
     async fn release(&self, lease: Lease) -> Result<(), Error> {
         let place = crash::at(|| format!("{} release", lease.run));
-        self.write_at(place, move |connection| write::release(connection, &lease)).await
+        self.write_at(place, Kind::GoesOn, move |connection| write::release(connection, &lease)).await
     }
 
     async fn put_back(&self, lease: Lease, wake_ms: i64) -> Result<(), Error> {
@@ -189,8 +226,8 @@ impl Journal for SqliteJournal {
         conditions: Conditions,
     ) -> Result<(), Error> {
         let (lease, batch) = (lease.clone(), Batch::new(&entries, Box::new(projection)));
-        let place = crash::at(|| format!("{} append len={expected_len}", lease.run));
-        self.write_at(place, move |connection| {
+        let (kind, place) = (batch.kind(), crash::at(|| format!("{} append len={expected_len}", lease.run)));
+        self.write_at(place, kind, move |connection| {
             conditions::hold(connection, &conditions)?;
             write::append(connection, &lease, expected_len, &batch)
         })
@@ -211,12 +248,13 @@ impl Journal for SqliteJournal {
     ) -> Result<(), Error> {
         let (run, batch) = (run.clone(), Batch::new(&entries, Box::new(projection)));
         let place = crash::at(|| format!("{run} interject len={expected_len}"));
-        self.write_at(place, move |connection| write::interject(connection, &run, expected_len, &batch)).await
+        self.write_at(place, Kind::GoesOn, move |connection| write::interject(connection, &run, expected_len, &batch))
+            .await
     }
 
     async fn entries(&self, run: &RunId) -> Result<Vec<Entry>, Error> {
         let run = run.clone();
-        self.read(move |connection| entries(connection, &run)).await
+        self.read(move |connection| entries_of(connection, &run)).await
     }
 
     async fn next_wake(&self) -> Result<Option<i64>, Error> {
@@ -264,21 +302,26 @@ impl Journal for SqliteJournal {
     }
 }
 
-fn entries(connection: &Connection, run: &RunId) -> Result<Vec<Entry>, Fault> {
+fn entries_of(connection: &Connection, run: &RunId) -> Result<Vec<Entry>, Fault> {
     let mut statement = connection.prepare_cached(
-        "SELECT seq, at_ms, body FROM entries WHERE run = (SELECT no FROM runs WHERE run = ?1) ORDER BY seq",
+        "SELECT seq, at_ms, body, sum, run FROM entries WHERE run = (SELECT no FROM runs WHERE run = ?1) ORDER BY seq",
     )?;
     let mut rows = statement.query([run.as_str()])?;
     let mut entries = Vec::new();
     while let Some(row) = rows.next()? {
         let seq: u64 = row.get(0)?;
-        let corrupt = |why: &dyn std::fmt::Display| Error::Corrupt(format!("entry {seq} of `{run}`: {why}"));
+        let corrupt =
+            |why: &dyn std::fmt::Display| Error::Corrupt(format!("entry {seq} of `{run}`: {why}\nhint: {DAMAGED}"));
         if seq != entries.len() as u64 + 1 {
             return Err(corrupt(&"the ones before it are missing").into());
         }
         let text = row.get_ref(2)?.as_str().map_err(|error| corrupt(&error))?;
+        let (at_ms, sum, no): (i64, Option<u32>, i64) = (row.get(1)?, row.get(3)?, row.get(4)?);
+        if sum.is_some_and(|sum| sum != write::sum(no, seq, at_ms, text)) {
+            return Err(corrupt(&"it is not what was written").into());
+        }
         let body: Body = serde_json::from_str(text).map_err(|error| corrupt(&error))?;
-        entries.push(Entry { at_ms: row.get(1)?, body });
+        entries.push(Entry { at_ms, body });
     }
     if entries.is_empty() {
         return Err(Error::NoSuchRun(run.clone()).into());

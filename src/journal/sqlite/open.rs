@@ -5,27 +5,28 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::fault::{io, storage};
+use super::mark;
+use super::schema;
 use super::write::end_leases;
 use crate::journal::Error;
-
-pub(super) mod embedded {
-    refinery::embed_migrations!("src/journal/sqlite/migrations");
-}
 
 /// How long SQLite waits for another program that holds the file (a backup tool, a shell).
 pub(super) const BUSY_TIMEOUT_MS: u64 = 5_000;
 /// Above this size the file is not read through at the start after a crash; `deskhand check` does it when asked.
 const QUICK_CHECK_MAX_BYTES: u64 = 256 << 20;
 /// The database in the data folder.
-const DATABASE: &str = "deskhand.db";
+pub(super) const DATABASE: &str = "deskhand.db";
 /// Locked while a process uses the folder. Holds nothing.
-const LOCK: &str = "deskhand.lock";
+pub(super) const LOCK: &str = "deskhand.lock";
 
 /// A data folder that is ours now.
 pub(super) struct Opened {
+    /// The folder.
+    pub(super) folder: PathBuf,
     /// The one connection that writes.
     pub(super) connection: Connection,
     /// The database.
@@ -40,24 +41,31 @@ pub(super) struct Opened {
 pub(super) fn open(folder: &Path) -> Result<Opened, Error> {
     let failed = |error: rusqlite::Error| storage("opened", &error);
     if !folder.is_dir() {
-        let mut builder = DirBuilder::new();
-        builder.recursive(true).mode(0o700).create(folder).map_err(|error| io("opened", folder, &error))?;
+        make_folder(folder)?;
     }
     let lock = lock(folder)?;
     let database = folder.join(DATABASE);
     let wal = folder.join(format!("{DATABASE}-wal"));
     // Whoever closes the file in good order copies the log into it and removes it.
     let left_open = wal.metadata().is_ok_and(|found| found.len() > 0);
+    if database.metadata().map_or(0, |found| found.len()) == 0 {
+        // SQLite would make a new file, and drop the log of the old one.
+        nothing_is_missed(folder, &database, left_open)?;
+    }
 
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(&database, flags).map_err(failed)?;
+    // Whatever is found wrong stays as it was found: a refused file is not copied together and its log not removed.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
     configure(&connection).map_err(failed)?;
     if left_open {
         quick_check(&connection, &database)?;
     }
-    migrate(&mut connection)?;
+    schema::migrate(&mut connection, &database)?;
+    mark::compare(folder, &connection)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(failed)?;
     end_leases(&connection).map_err(failed)?;
-    Ok(Opened { connection, database, wal, lock: Some(lock) })
+    Ok(Opened { folder: folder.to_owned(), connection, database, wal, lock: Some(lock) })
 }
 
 /// Opens a folder that another process may be using: it must be there, with the schema of this version. Nothing is mended.
@@ -68,23 +76,45 @@ pub(super) fn open_beside(folder: &Path) -> Result<Opened, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(&database, flags).map_err(failed)?;
     configure(&connection).map_err(failed)?;
-    let known = embedded::migrations::runner().get_migrations().iter().map(refinery::Migration::version).max();
-    let found: Option<i64> = connection
-        .query_row("SELECT max(version) FROM refinery_schema_history", [], |row| row.get(0))
-        .map_err(failed)?;
-    let (found, known) = (found.unwrap_or(0), known.map_or(0, i64::from));
-    match found.cmp(&known) {
-        std::cmp::Ordering::Equal => Ok(Opened { connection, database, wal, lock: None }),
-        std::cmp::Ordering::Greater => Err(Error::NewerSchema { found, known }),
-        std::cmp::Ordering::Less => Err(Error::Storage {
+    let (found, known) = (schema::examine(&connection, &database)?, schema::known());
+    if found < known {
+        return Err(Error::Storage {
             doing: "opened",
             reason: format!("`{}` has schema {found}, this version writes {known}", database.display()),
             hint: "start `deskhand serve` of this version once; it brings the file up to date",
-        }),
+        });
     }
+    Ok(Opened { folder: folder.to_owned(), connection, database, wal, lock: None })
 }
 
-fn lock(folder: &Path) -> Result<File, Error> {
+/// Makes a folder for the user alone. SQLite sees to the names inside it; the folder's own is ours to make last.
+pub(super) fn make_folder(folder: &Path) -> Result<(), Error> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(folder).map_err(|error| io("opened", folder, &error))?;
+    sync_folder(folder.parent().unwrap_or(folder))
+}
+
+/// There is no journal here: was there one?
+fn nothing_is_missed(folder: &Path, database: &Path, left_open: bool) -> Result<(), Error> {
+    let acknowledged = mark::read(folder).is_some_and(|mark| mark != mark::Newest::default());
+    if !acknowledged && !left_open {
+        return Ok(());
+    }
+    let state = if database.exists() { "is empty" } else { "is gone" };
+    Err(Error::Storage {
+        doing: "opened",
+        reason: format!("`{}` {state}, but it had entries", database.display()),
+        hint: "put it back, or restore the newest backup with `deskhand restore`",
+    })
+}
+
+/// Makes the names in a folder last.
+pub(super) fn sync_folder(folder: &Path) -> Result<(), Error> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    File::open(folder).and_then(|open| open.sync_all()).map_err(|error| io("opened", folder, &error))
+}
+
+pub(super) fn lock(folder: &Path) -> Result<File, Error> {
     let path = folder.join(LOCK);
     let file = OpenOptions::new()
         .write(true)
@@ -143,42 +173,4 @@ fn quick_check(connection: &Connection, database: &Path) -> Result<(), Error> {
 pub(super) fn first_damage(connection: &Connection) -> Result<Option<String>, rusqlite::Error> {
     let word: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     Ok((word != "ok").then_some(word))
-}
-
-/// Brings the schema up to what this version knows; refuses one that is newer.
-fn migrate(connection: &mut Connection) -> Result<(), Error> {
-    let runner = embedded::migrations::runner();
-    let known = runner.get_migrations().iter().map(|migration| migration.version()).max().unwrap_or(0);
-    let broken = |error: refinery::Error| Error::Storage {
-        doing: "brought up to date",
-        reason: reason(&error),
-        hint: "nothing was changed: use the version before, or restore a backup",
-    };
-    let fresh: bool = connection
-        .query_row("SELECT count(*) = 0 FROM sqlite_schema WHERE name = 'refinery_schema_history'", [], |row| {
-            row.get(0)
-        })
-        .map_err(|error| storage("opened", &error))?;
-    let found = match fresh {
-        true => 0,
-        false => runner.get_last_applied_migration(connection).map_err(broken)?.map_or(0, |last| last.version()),
-    };
-    if found > known {
-        return Err(Error::NewerSchema { found: i64::from(found), known: i64::from(known) });
-    }
-    if found < known {
-        runner.set_grouped(true).run(connection).map_err(broken)?;
-    }
-    Ok(())
-}
-
-/// The error with its causes: the outermost alone says only where it happened.
-fn reason(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        words = format!("{words}: {inner}");
-        cause = inner.source();
-    }
-    words
 }

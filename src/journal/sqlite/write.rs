@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::fault::Fault;
 use super::rows::{insert_call, insert_run, insert_tool, move_refund, put_approval, settle_claimable, update_run};
+use super::writer::Kind;
 use crate::ids::RunId;
 use crate::journal::{Admitted, Arrival, Cursor, Error, Lease};
 use crate::run::entry::Entry;
@@ -29,6 +30,12 @@ pub(super) struct Batch {
 impl Batch {
     pub(super) fn new(entries: &[Entry], projection: Box<Projection>) -> Self {
         Self { lines: entries.iter().map(line).collect(), refunds: refunds::moves(entries), projection }
+    }
+
+    /// Whether something is begun with it whose end must be written later.
+    pub(super) fn kind(&self) -> Kind {
+        let starts = self.lines.iter().any(|line| line.kind == "step_started");
+        if starts { Kind::Starts } else { Kind::GoesOn }
     }
 }
 
@@ -133,23 +140,25 @@ fn open(connection: &Connection, batch: &Batch) -> Result<Admitted, Fault> {
     Ok(Admitted::Opened)
 }
 
-/// Claims the run that has been claimable longest: its lease, and how often it was claimed without progress.
+/// Claims the run that has been claimable longest: its lease, how often it was claimed without progress, and since when the
+/// journal may have forgotten what it did.
 pub(super) fn claim(
     connection: &Connection,
     owner: &str,
     now_ms: i64,
     until_ms: i64,
-) -> Result<Option<(Lease, u32)>, Fault> {
+) -> Result<Option<(Lease, u32, Option<i64>)>, Fault> {
     let found: Option<i64> = connection.prepare_cached(CLAIM_SQL)?.query_row([now_ms], |row| row.get(0)).optional()?;
     let Some(no) = found else { return Ok(None) };
     let claimed = connection
         .prepare_cached(
             "UPDATE runs SET lease_owner = ?2, lease_until_ms = ?3, lease_token = lease_token + 1,
                  claims_without_progress = claims_without_progress + 1
-             WHERE no = ?1 RETURNING run, lease_token, claims_without_progress",
+             WHERE no = ?1 RETURNING run, lease_token, claims_without_progress,
+                 (SELECT min(known_ms) FROM restores WHERE at_ms >= asked_ms)",
         )?
         .query_row(params![no, owner, until_ms], |row| {
-            Ok((Lease { run: super::rows::parsed(row, 0)?, token: row.get(1)?, until_ms }, row.get(2)?))
+            Ok((Lease { run: super::rows::parsed(row, 0)?, token: row.get(1)?, until_ms }, row.get(2)?, row.get(3)?))
         })?;
     settle_claimable(connection, no)?;
     Ok(Some(claimed))
@@ -258,12 +267,23 @@ fn extend(connection: &Connection, run: &RunId, head: &Head, expected: u64, batc
     write_beside(connection, head.no, expected, batch)
 }
 
+/// The sum over an entry: its run's number, its place, its time, its body.
+pub(super) fn sum(run: i64, seq: u64, at_ms: i64, body: &str) -> u32 {
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(&run.to_le_bytes());
+    sum.update(&seq.to_le_bytes());
+    sum.update(&at_ms.to_le_bytes());
+    sum.update(body.as_bytes());
+    sum.finalize()
+}
+
 /// The entries and the rows that only ever come along with entries.
 fn write_beside(connection: &Connection, no: i64, len: u64, batch: &Batch) -> Result<(), Fault> {
-    let mut statement =
-        connection.prepare_cached("INSERT INTO entries (run, seq, at_ms, kind, body) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    let mut statement = connection
+        .prepare_cached("INSERT INTO entries (run, seq, at_ms, kind, body, sum) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
     for (line, seq) in batch.lines.iter().zip(len + 1..) {
-        statement.execute(params![no, seq, line.at_ms, line.kind, line.body])?;
+        let sum = sum(no, seq, line.at_ms, &line.body);
+        statement.execute(params![no, seq, line.at_ms, line.kind, line.body, sum])?;
     }
     for change in &batch.refunds {
         move_refund(connection, no, change)?;

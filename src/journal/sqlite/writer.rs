@@ -14,9 +14,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rusqlite::Connection;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
-use super::fault::{Fault, storage};
+use super::fault::{FREE_SPACE, Fault, is_full, storage};
+use super::mark::Mark;
+use super::open::{BUSY_TIMEOUT_MS, Opened};
+use super::space::{Room, Space};
+use crate::clock::{Clock, Stopwatch};
 use crate::crash;
 use crate::journal::Error;
 
@@ -31,24 +35,19 @@ const IDLE: Duration = Duration::from_secs(1);
 /// A page of the write-ahead log carries a header of this many bytes, the log itself one of 32.
 const FRAME_HEADER_BYTES: u64 = 24;
 
-/// Given no connection, a job does nothing and its caller is told why.
-type Job = Box<dyn FnOnce(Result<&Connection, Refusal>) -> Performed + Send>;
-type Answer = Box<dyn FnOnce(Result<(), Refusal>) + Send>;
-
-/// What a job did, and how to tell its caller once it is known whether that lasts.
-struct Performed {
-    /// It succeeded; otherwise its savepoint is rolled back.
-    kept: bool,
-    /// What the file said, when it was the file that refused.
-    refusal: Option<Refusal>,
-    answer: Answer,
-}
+/// After this long without a job the room is looked at again and a write tried, while something is wrong.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Frames in the write-ahead log at which its start is waited for: 64 MiB of pages. Readers that overlap keep it from
+/// starting over by itself.
+const RESTART_FRAMES: u64 = 65_536;
+/// How long readers are waited for then, in milliseconds. Nobody can write meanwhile.
+const RESTART_PATIENCE_MS: u64 = 100;
 
 /// Why nothing of a group was written.
-#[derive(Clone)]
-struct Refusal {
-    reason: String,
-    hint: &'static str,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) reason: String,
+    pub(super) hint: &'static str,
 }
 
 impl Refusal {
@@ -61,6 +60,94 @@ impl Refusal {
     fn into_error(self) -> Error {
         Error::Storage { doing: "written", reason: self.reason, hint: self.hint }
     }
+}
+
+/// A write that waits: what it does, and who is told.
+struct Job {
+    kind: Kind,
+    work: Box<dyn Work>,
+}
+
+/// Whether a write may be refused when there is little room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It begins something: a run, a claim, a step. Then it waits until there is room.
+    Starts,
+    /// It goes on with something, or ends it. It is written for as long as there is any room.
+    GoesOn,
+}
+
+/// The work of a job. It may be done twice: when the first transaction was rolled back for want of room.
+trait Work: Send {
+    /// Does it in the open savepoint. `true`: it succeeded; otherwise its savepoint is rolled back.
+    fn perform(&mut self, connection: &Connection) -> bool;
+    /// What the file said, when it was the file that refused.
+    fn refusal(&self) -> Option<Refusal>;
+    /// Tells its caller, once it is known whether that lasts. Without an answer of its own it has panicked.
+    fn answer(self: Box<Self>, group: Result<(), Refusal>);
+}
+
+struct Waiting<T, F> {
+    work: F,
+    result: Option<Result<T, Error>>,
+    tell: oneshot::Sender<Result<T, Error>>,
+    /// Its place in the queue.
+    _room: OwnedSemaphorePermit,
+}
+
+impl<T, F> Work for Waiting<T, F>
+where
+    T: Send,
+    F: FnMut(&Connection) -> Result<T, Fault> + Send,
+{
+    fn perform(&mut self, connection: &Connection) -> bool {
+        self.result = None;
+        let result = (self.work)(connection).map_err(|fault| fault.into_error("written"));
+        let kept = result.is_ok();
+        self.result = Some(result);
+        kept
+    }
+
+    fn refusal(&self) -> Option<Refusal> {
+        match &self.result {
+            Some(Err(Error::Storage { reason, hint, .. })) => Some(Refusal { reason: reason.clone(), hint }),
+            _ => None,
+        }
+    }
+
+    fn answer(self: Box<Self>, group: Result<(), Refusal>) {
+        let result = match (group, self.result) {
+            (Err(refusal), _) => Err(refusal.into_error()),
+            (Ok(()), Some(result)) => result,
+            (Ok(()), None) => Err(Error::Storage {
+                doing: "written",
+                reason: "the write broke off".to_owned(),
+                hint: "this is a mistake in deskhand: please report it with the log's last lines",
+            }),
+        };
+        // A caller that went away has no use for the answer.
+        let _ = self.tell.send(result);
+    }
+}
+
+/// What keeps the journal from being written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// Nothing can be written. Otherwise what was started still ends, and nothing is started.
+    pub writes_fail: bool,
+    /// In words.
+    pub reason: String,
+    /// What to do.
+    pub hint: &'static str,
+    /// For how long, in milliseconds.
+    pub for_ms: u64,
+}
+
+/// [`Trouble`] as the thread sees it.
+struct Since {
+    writes_fail: bool,
+    refusal: Refusal,
+    since: Stopwatch,
 }
 
 /// What was written since the store was opened.
@@ -94,14 +181,17 @@ pub(super) struct Writer {
     room: Arc<Semaphore>,
     thread: Mutex<Option<JoinHandle<()>>>,
     counters: Arc<Counters>,
+    trouble: Arc<Mutex<Option<Since>>>,
     bell: watch::Sender<u64>,
 }
 
 impl Writer {
-    /// Starts the thread on a connection. It keeps `lock` until the connection is closed.
-    pub(super) fn start(connection: Connection, wal: PathBuf, lock: Option<File>) -> Result<Self, Error> {
+    /// Starts the thread on a data folder that was opened. It keeps the folder's lock until the connection is closed.
+    pub(super) fn start(opened: Opened, room: Room) -> Result<Self, Error> {
+        let Opened { connection, folder, wal, lock, .. } = opened;
         let (queue, jobs) = mpsc::channel();
         let counters = Arc::new(Counters::default());
+        let trouble = Arc::new(Mutex::new(None));
         let bell = watch::Sender::new(0);
         let page_bytes = connection
             .query_row("PRAGMA page_size", [], |row| row.get::<_, u64>(0))
@@ -110,8 +200,12 @@ impl Writer {
             connection,
             jobs,
             counters: counters.clone(),
+            trouble: trouble.clone(),
             bell: bell.clone(),
             meter: Meter { wal, file: None, salt: [0; 8], frames: 0, page_bytes },
+            // Who works beside the process that has the folder leaves its reserve alone.
+            space: lock.is_some().then(|| Space::new(&folder, room)),
+            mark: Mark::new(&folder),
             unsaved: true,
             copied_frames: 0,
         };
@@ -119,8 +213,12 @@ impl Writer {
             .name("journal".to_owned())
             .spawn(move || {
                 thread.run();
-                thread.checkpoint("TRUNCATE");
-                drop(lock);
+                // Beside the process that has the folder, the log is that one's business.
+                if let Some(lock) = lock {
+                    thread.checkpoint("TRUNCATE");
+                    drop(thread);
+                    drop(lock);
+                }
             })
             .map_err(|error| Error::Storage {
                 doing: "opened",
@@ -132,49 +230,36 @@ impl Writer {
             room: Arc::new(Semaphore::new(QUEUE_MAX)),
             thread: Mutex::new(Some(handle)),
             counters,
+            trouble,
             bell,
         })
     }
 
     /// Does a job in the next commit and answers when it is on disk. When it is dropped while it waits, the job may still
     /// be done.
-    pub(super) async fn write<T, F>(&self, work: F) -> Result<T, Error>
+    pub(super) async fn write<T, F>(&self, kind: Kind, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+        F: FnMut(&Connection) -> Result<T, Fault> + Send + 'static,
     {
         let room = self.room.clone().acquire_owned().await.map_err(|_| Error::Closed)?;
         let (tell, told) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
-            let result = match connection {
-                Ok(connection) => work(connection).map_err(|fault| fault.into_error("written")),
-                Err(refusal) => Err(refusal.into_error()),
-            };
-            let refusal = match &result {
-                Err(Error::Storage { reason, hint, .. }) => Some(Refusal { reason: reason.clone(), hint }),
-                _ => None,
-            };
-            let kept = result.is_ok();
-            let answer = Box::new(move |group: Result<(), Refusal>| {
-                drop(room);
-                // A caller that went away has no use for the answer.
-                let _ = tell.send(match group {
-                    Ok(()) => result,
-                    Err(refusal) => Err(refusal.into_error()),
-                });
-            });
-            Performed { kept, refusal, answer }
-        });
+        let job = Job { kind, work: Box::new(Waiting { work, result: None, tell, _room: room }) };
         match &*self.queue.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(queue) => queue.send(job).map_err(|_| Error::Closed)?,
             None => return Err(Error::Closed),
         }
-        told.await.unwrap_or_else(|_| {
-            Err(Error::Storage {
-                doing: "written",
-                reason: "the write broke off".to_owned(),
-                hint: "this is a mistake in deskhand: please report it with the log's last lines",
-            })
+        told.await.unwrap_or(Err(Error::Closed))
+    }
+
+    /// What keeps it from writing; `None`: nothing.
+    pub(super) fn trouble(&self) -> Option<Trouble> {
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.as_ref().map(|Since { writes_fail, refusal, since }| Trouble {
+            writes_fail: *writes_fail,
+            reason: refusal.reason.clone(),
+            hint: refusal.hint,
+            for_ms: since.elapsed_ms(),
         })
     }
 
@@ -215,30 +300,57 @@ impl Drop for Writer {
     }
 }
 
+/// Tells the jobs of a group that would begin something that they may not; the others stay.
+fn turn_away(group: Vec<Job>, refusal: &Refusal) -> Vec<Job> {
+    let (turned_away, rest): (Vec<Job>, Vec<Job>) = group.into_iter().partition(|job| job.kind == Kind::Starts);
+    for job in turned_away {
+        job.work.answer(Err(refusal.clone()));
+    }
+    rest
+}
+
 struct Thread {
     connection: Connection,
     jobs: mpsc::Receiver<Job>,
     counters: Arc<Counters>,
+    trouble: Arc<Mutex<Option<Since>>>,
     bell: watch::Sender<u64>,
     meter: Meter,
+    space: Option<Space>,
+    mark: Mark,
     /// The write-ahead log may hold pages that the file does not.
     unsaved: bool,
     /// How much of the log was there at the last checkpoint.
     copied_frames: u64,
 }
 
+/// What a group came to.
+enum Came {
+    /// On disk: how many jobs of it, and how many rows changed.
+    Written { kept: u64, changes: u64 },
+    /// Nothing of it.
+    Refused { refusal: Refusal, full: bool },
+}
+
 impl Thread {
     fn run(&mut self) {
         // What opening and migrating wrote is not counted.
         self.meter.written(&self.connection);
+        self.mark.note(&self.connection);
+        self.look_at_room();
         loop {
-            let next = match self.unsaved {
-                true => self.jobs.recv_timeout(IDLE),
-                false => self.jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            let troubled = self.is_troubled();
+            let next = match (troubled, self.unsaved) {
+                (true, _) => self.jobs.recv_timeout(PATIENCE),
+                (false, true) => self.jobs.recv_timeout(IDLE),
+                (false, false) => self.jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match next {
                 Ok(job) => self.group(job),
                 Err(RecvTimeoutError::Timeout) => {
+                    if troubled {
+                        self.try_again();
+                    }
                     self.checkpoint("PASSIVE");
                     // What a reader still held back is copied after the next commit.
                     self.unsaved = false;
@@ -250,91 +362,216 @@ impl Thread {
 
     /// One commit: this job and all that wait behind it.
     fn group(&mut self, first: Job) {
-        if let Err(error) = self.connection.execute_batch("BEGIN IMMEDIATE") {
-            let refusal = Refusal::of(&error);
-            (first(Err(refusal.clone())).answer)(Ok(()));
-            return self.give_up(Vec::new(), &refusal);
+        let Some(first) = self.let_in(first) else { return };
+        let mut group = vec![first];
+        let mut came = self.attempt(&mut group, GROUP_MAX);
+        if let Came::Refused { full: true, refusal } = &came
+            && self.space.as_mut().is_some_and(Space::spend)
+        {
+            // What was started can still end. What would start waits until there is room.
+            group = turn_away(group, refusal);
+            came = self.attempt(&mut group, 0);
+            self.look_at_room();
         }
-        let mut answers = Vec::new();
-        let mut kept = 0;
-        let mut changes = 0;
-        let mut next = Some(first);
-        while let Some(job) = next.take() {
-            let before = self.connection.total_changes();
-            match self.perform(job) {
-                Ok(Some(performed)) => {
-                    if performed.kept {
-                        kept += 1;
-                        changes += self.connection.total_changes() - before;
-                    }
-                    answers.push(performed.answer);
+        match came {
+            Came::Written { kept, changes } => {
+                if changes > 0 {
+                    self.count(kept);
+                    self.mark.note(&self.connection);
+                    self.bell.send_modify(|rung| *rung += 1);
+                    self.writes_succeed();
                 }
-                Ok(None) => {} // It panicked; its caller knows, because the answer was dropped.
-                Err(refusal) => return self.give_up(answers, &refusal),
+                for job in group {
+                    job.work.answer(Ok(()));
+                }
             }
-            if answers.len() < GROUP_MAX {
-                next = self.jobs.try_recv().ok();
+            Came::Refused { refusal, .. } => {
+                self.writes_fail(&refusal);
+                for job in group {
+                    job.work.answer(Err(refusal.clone()));
+                }
             }
-            if next.is_some() {
-                crash::point("journal.group.between", || "journal".to_owned());
-            }
         }
-        if let Err(error) = self.connection.execute_batch("COMMIT") {
-            return self.give_up(answers, &Refusal::of(&error));
-        }
-        if changes > 0 {
-            self.count(kept);
-            self.bell.send_modify(|rung| *rung += 1);
-        }
-        for answer in answers {
-            answer(Ok(()));
-        }
-        if self.meter.frames >= self.copied_frames + CHECKPOINT_FRAMES {
+        if self.meter.frames >= RESTART_FRAMES {
+            self.start_log_over();
+        } else if self.meter.frames >= self.copied_frames + CHECKPOINT_FRAMES {
             self.checkpoint("PASSIVE");
         }
     }
 
-    /// One job in its savepoint. `None` when it panicked; a refusal when the whole transaction is gone.
-    fn perform(&self, job: Job) -> Result<Option<Performed>, Refusal> {
+    /// A job that may be done now; one that would begin something while there is little room is told so.
+    fn let_in(&mut self, job: Job) -> Option<Job> {
+        if job.kind == Kind::Starts
+            && let Some(refusal) = self.look_at_room()
+        {
+            job.work.answer(Err(refusal));
+            return None;
+        }
+        Some(job)
+    }
+
+    /// Does the jobs of a group in one transaction, with all that come meanwhile, up to so many.
+    fn attempt(&mut self, group: &mut Vec<Job>, upto: usize) -> Came {
+        let refused = |error: &rusqlite::Error| Came::Refused { refusal: Refusal::of(error), full: is_full(error) };
+        if group.is_empty() {
+            return Came::Written { kept: 0, changes: 0 };
+        }
+        if let Err(error) = self.connection.execute_batch("BEGIN IMMEDIATE") {
+            return refused(&error);
+        }
+        let (mut kept, mut changes) = (0, 0);
+        let mut nth = 0;
+        loop {
+            while nth == group.len()
+                && nth < upto
+                && let Ok(job) = self.jobs.try_recv()
+            {
+                group.extend(self.let_in(job));
+            }
+            let Some(job) = group.get_mut(nth) else { break };
+            if nth > 0 {
+                crash::point("journal.group.between", || "journal".to_owned());
+            }
+            nth += 1;
+            let before = self.connection.total_changes();
+            match self.perform(job) {
+                Ok(true) => {
+                    kept += 1;
+                    changes += self.connection.total_changes() - before;
+                }
+                Ok(false) => {}
+                Err(came) => {
+                    self.roll_back();
+                    return came;
+                }
+            }
+        }
+        match self.connection.execute_batch("COMMIT") {
+            Ok(()) => Came::Written { kept, changes },
+            Err(error) => {
+                self.roll_back();
+                refused(&error)
+            }
+        }
+    }
+
+    /// One job in its savepoint. Says whether it is kept; fails when the whole transaction is gone.
+    fn perform(&self, job: &mut Job) -> Result<bool, Came> {
         let run = |sql: &str| match self.connection.prepare_cached(sql).and_then(|mut known| known.execute([])) {
             Ok(_) => Ok(()),
-            Err(error) => Err(Refusal::of(&error)),
+            Err(error) => Err(Came::Refused { refusal: Refusal::of(&error), full: is_full(&error) }),
         };
         run("SAVEPOINT job")?;
-        let outcome = catch_unwind(AssertUnwindSafe(|| job(Ok(&self.connection)))).ok();
-        if outcome.is_none() {
+        let outcome = catch_unwind(AssertUnwindSafe(|| job.work.perform(&self.connection)));
+        if outcome.is_err() {
             tracing::error!("a write to the journal panicked; nothing of it was kept");
         }
         if self.connection.is_autocommit() {
             // A full disk and the like end the transaction by themselves. Whatever the group did is gone.
             let unknown = Refusal { reason: "the commit was broken off".to_owned(), hint: "try again" };
-            return Err(match outcome {
-                Some(performed) => {
-                    let refusal = performed.refusal.unwrap_or(unknown);
-                    (performed.answer)(Err(refusal.clone()));
-                    refusal
-                }
-                None => unknown,
-            });
+            let refusal = job.work.refusal().unwrap_or(unknown);
+            let full = refusal.hint == FREE_SPACE;
+            return Err(Came::Refused { refusal, full });
         }
-        if !outcome.as_ref().is_some_and(|performed| performed.kept) {
+        let kept = outcome.unwrap_or(false);
+        if !kept {
             run("ROLLBACK TO job")?;
         }
         run("RELEASE job")?;
-        Ok(outcome)
+        Ok(kept)
     }
 
-    /// Nothing of the group was written: tells everybody in it. Those that wait behind them get their own try.
-    fn give_up(&self, answers: Vec<Answer>, refusal: &Refusal) {
+    fn roll_back(&self) {
         if !self.connection.is_autocommit()
             && let Err(error) = self.connection.execute_batch("ROLLBACK")
         {
             tracing::error!("the journal cannot roll back: {error}");
         }
-        tracing::error!("the journal cannot be written: {}", refusal.reason);
-        for answer in answers {
-            answer(Err(refusal.clone()));
+    }
+
+    fn is_troubled(&self) -> bool {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    fn writes_fail(&self, refusal: &Refusal) {
+        self.set_trouble(true, refusal);
+    }
+
+    fn writes_succeed(&self) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if trouble.as_ref().is_some_and(|trouble| trouble.writes_fail) {
+            tracing::info!("the journal can be written again");
+            *trouble = None;
         }
+    }
+
+    /// Says why nothing may be started, if so, and remembers it.
+    fn look_at_room(&mut self) -> Option<Refusal> {
+        let refusal = self.space.as_mut()?.refusal(self.meter.used_bytes());
+        match &refusal {
+            Some(refusal) => {
+                let failing = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+                if !failing.as_ref().is_some_and(|trouble| trouble.writes_fail) {
+                    drop(failing);
+                    self.set_trouble(false, refusal);
+                }
+            }
+            None => {
+                let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+                if trouble.as_ref().is_some_and(|trouble| !trouble.writes_fail) {
+                    tracing::info!("there is room for the journal again; runs go on");
+                    *trouble = None;
+                    drop(trouble);
+                    self.bell.send_modify(|rung| *rung += 1);
+                }
+            }
+        }
+        refusal
+    }
+
+    fn set_trouble(&self, writes_fail: bool, refusal: &Refusal) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = match trouble.take() {
+            Some(before) if before.writes_fail == writes_fail => before.since,
+            _ => {
+                let what = if writes_fail { "cannot be written" } else { "starts nothing new" };
+                tracing::error!("the journal {what}: {}\nhint: {}", refusal.reason, refusal.hint);
+                Clock::system().stopwatch()
+            }
+        };
+        *trouble = Some(Since { writes_fail, refusal: refusal.clone(), since });
+    }
+
+    /// Nobody writes while something is wrong: finds out by itself whether it is over. The number that it writes is read by
+    /// nobody; the commit is what counts.
+    fn try_again(&mut self) {
+        let beat = self
+            .connection
+            .query_row("PRAGMA user_version", [], |row| row.get::<_, i32>(0))
+            .and_then(|last| self.connection.pragma_update(None, "user_version", last.wrapping_add(1) & 0xffff));
+        match beat {
+            Ok(()) => {
+                self.count(0);
+                self.writes_succeed();
+            }
+            Err(error) => self.writes_fail(&Refusal::of(&error)),
+        }
+        self.look_at_room();
+        if !self.is_troubled() {
+            self.bell.send_modify(|rung| *rung += 1);
+        }
+    }
+
+    /// The log is long although it was copied again and again: readers that overlap keep it from starting over. They are
+    /// waited for, shortly.
+    fn start_log_over(&mut self) {
+        let patience = |ms| self.connection.busy_timeout(Duration::from_millis(ms));
+        if patience(RESTART_PATIENCE_MS).is_err() {
+            return;
+        }
+        self.checkpoint("RESTART");
+        // It only sets a number; what cannot fail is not handled.
+        let _ = self.connection.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS));
     }
 
     fn count(&mut self, kept: u64) {
@@ -380,6 +617,11 @@ struct Meter {
 }
 
 impl Meter {
+    /// How much of the log's file is in use.
+    fn used_bytes(&self) -> u64 {
+        self.frames * (self.page_bytes + FRAME_HEADER_BYTES)
+    }
+
     /// Bytes since the last call, and whether the log started over in between.
     fn written(&mut self, connection: &Connection) -> (u64, bool) {
         let log: u64 = connection

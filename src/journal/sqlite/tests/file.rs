@@ -7,10 +7,6 @@ use rusqlite::Connection;
 
 use super::*;
 
-fn outside(folder: &Path) -> Connection {
-    Connection::open(folder.join("deskhand.db")).unwrap()
-}
-
 /// What is on disk at this moment, in a folder of its own: what a process finds that starts after a crash now.
 fn after_crash(folder: &Path) -> (TempDir, SqliteJournal) {
     let copy = tempfile::tempdir().unwrap();
@@ -307,7 +303,7 @@ async fn a_database_with_rows_is_migrated_and_a_newer_one_refused() {
     journal.close().await;
 
     let mut later = Connection::open(folder.path().join("deskhand.db")).unwrap();
-    let mut migrations = super::super::open::embedded::migrations::runner().get_migrations().clone();
+    let mut migrations = super::super::schema::embedded::migrations::runner().get_migrations().clone();
     let next = "ALTER TABLE runs ADD COLUMN extra TEXT; UPDATE runs SET extra = subject;";
     migrations.push(refinery::Migration::unapplied("V99__next", next).unwrap());
     refinery::Runner::new(&migrations).run(&mut later).unwrap();

@@ -37,6 +37,7 @@ pub mod web;
 pub mod app;
 pub mod config;
 pub mod init;
+pub mod keep;
 pub mod serve;
 pub mod telemetry;
 

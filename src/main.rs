@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use deskhand::{config, demo, init, serve, sim, telemetry};
+use deskhand::clock::Clock;
+use deskhand::{config, demo, init, keep, serve, sim, telemetry};
 
 /// A customer-support agent that you run yourself: Zendesk tickets in, answers out, every step durable.
 #[derive(Parser)]
@@ -41,6 +42,83 @@ enum Command {
     Sim(SimArgs),
     /// Asks a few questions and writes deskhand.toml
     Init(InitArgs),
+    /// Copies the journal while the process serves, and verifies the copy
+    #[command(
+        after_help = "Without DEST the copy goes into the folder `backups` of the data folder, with the time in its name.\n\
+        DEST is a folder, or a file that is not there yet (with an ending, such as journal.db)."
+    )]
+    Backup(BackupArgs),
+    /// Puts a backup in the place of the journal; says what is lost by it
+    #[command(
+        after_help = "Stop deskhand first. The journal that is there is kept beside the new one. A restored journal is paused:\n\
+        what was done since the backup is not known to it. To take a journal that ends too early as it is, restore\n\
+        its own file: deskhand restore DIR/deskhand.db --data DIR"
+    )]
+    Restore(RestoreArgs),
+    /// Looks the data folder over: rights, disk, schema, integrity, runs, backups, clock
+    #[command(
+        after_help = "Each line passes, warns or fails, with what to do. Exit status 1 when one fails. Changes nothing."
+    )]
+    Check(CheckArgs),
+}
+
+/// Which data folder.
+#[derive(Args)]
+struct DataArgs {
+    /// The configuration that names the data folder
+    #[arg(long, value_name = "FILE", default_value = "deskhand.toml")]
+    config: PathBuf,
+    /// The data folder itself
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+impl DataArgs {
+    fn folder(self) -> Result<PathBuf, config::Mistakes> {
+        match self.data {
+            Some(folder) => Ok(folder),
+            None => Ok(serve::read_layers(&self.config)?.data_dir()),
+        }
+    }
+}
+
+#[derive(Args)]
+struct BackupArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    /// Where the copy goes
+    #[arg(value_name = "DEST")]
+    to: Option<PathBuf>,
+    /// Remove older backups of that folder but the newest N
+    #[arg(long, value_name = "N")]
+    keep: Option<usize>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct RestoreArgs {
+    /// The backup
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    data: DataArgs,
+    /// Only say what would happen
+    #[arg(long)]
+    dry_run: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct CheckArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Args)]
@@ -202,6 +280,22 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             sim_only(args).await?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Backup(args) => {
+            let made = keep::backup::run(&args.data.folder()?, args.to.as_deref(), args.keep, &Clock::system()).await?;
+            println!("{}", if args.json { made.json().to_string() } else { made.text() });
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Restore(args) => {
+            let done = keep::restore::run(&args.file, &args.data.folder()?, args.dry_run, &Clock::system()).await?;
+            println!("{}", if args.json { done.json().to_string() } else { done.text() });
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Check(args) => {
+            let lines = keep::check::data(&args.data.folder()?, Clock::system().now());
+            let report = keep::check::Report { lines };
+            println!("{}", if args.json { report.json().to_string() } else { report.text() });
+            Ok(if report.worst() == keep::check::Verdict::Fail { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        }
         Command::Init(args) => {
             init::run(&args.config, args.force).context("the configuration was not written")?;
             Ok(ExitCode::SUCCESS)
@@ -214,7 +308,7 @@ async fn sim_only(args: SimArgs) -> anyhow::Result<()> {
         Some(folder) => sim::world_file::load_dir(folder)?,
         None => sim::world_file::shipped()?,
     };
-    let clock = deskhand::clock::Clock::starting_at(files.now);
+    let clock = Clock::starting_at(files.now);
     let mut options = sim::Options::new(files, clock);
     options.faults = args.faults.parse::<sim::faults::Faults>()?;
     options.latency = args.latency;

@@ -28,6 +28,11 @@ pub enum Error {
 
 /// Reads the configuration from file and environment.
 pub fn read_config(file: &Path) -> Result<Config, Mistakes> {
+    Config::read(read_layers(file)?)
+}
+
+/// Reads file and environment, and checks nothing yet.
+pub fn read_layers(file: &Path) -> Result<Layers, Mistakes> {
     let mut layers = Layers::default();
     match std::fs::read_to_string(file) {
         Ok(text) => layers.add_toml(&text, &file.display().to_string()),
@@ -42,7 +47,7 @@ pub fn read_config(file: &Path) -> Result<Config, Mistakes> {
         }
     }
     layers.add_env(std::env::vars());
-    Config::read(layers)
+    Ok(layers)
 }
 
 /// Runs until Ctrl-C or SIGTERM, then stops within ten seconds.

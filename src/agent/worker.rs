@@ -212,8 +212,7 @@ impl Worker {
         let span = info_span!("step", step.no = step.0, step.kind = kind_of(&open.work));
         // Work under a key is looked for before any further try; work without one must not be repeated when it may have left.
         // A journal that was put back may have forgotten this very step: then it is looked for from that time on.
-        let again = known.forgot_since.is_some()
-            || known.again && (open.work.is_repeatable() || open.may_have_acted());
+        let again = known.forgot_since.is_some() || known.again && (open.work.is_repeatable() || open.may_have_acted());
         let started_at = known.forgot_since.map_or(open.started_at, |since| since.min(open.started_at));
         let this = Try { step, work: &open.work, again, started_at, attempts };
         let doing = self.performer.perform(state, &this).instrument(span);

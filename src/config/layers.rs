@@ -1,8 +1,12 @@
 //! Where values come from: TOML, environment, flags, laid over each other.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::Mistake;
+
+/// The data folder where none is given.
+pub(super) const DATA_DIR: &str = "deskhand-data";
 
 /// Values by key, `section.name`, from all layers.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +42,11 @@ impl Layers {
             }
             self.values.insert(rest.to_ascii_lowercase().replace("__", "."), toml::Value::String(value));
         }
+    }
+
+    /// The data folder alone, for commands that need no more of the configuration.
+    pub fn data_dir(&self) -> PathBuf {
+        PathBuf::from(self.values.get("data_dir").and_then(toml::Value::as_str).unwrap_or(DATA_DIR))
     }
 
     /// Lays one value over what is there.

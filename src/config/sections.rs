@@ -26,7 +26,7 @@ pub(super) fn read_all(reader: &Reader) -> Config {
         _ => Mode::Shadow,
     };
     Config {
-        data_dir: PathBuf::from(reader.text("data_dir", "deskhand-data")),
+        data_dir: PathBuf::from(reader.text("data_dir", super::layers::DATA_DIR)),
         mode,
         zendesk: read_zendesk(reader),
         claude: read_claude(reader),

@@ -21,6 +21,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
     rooms.insert("config", with(&["policy", "run"]));
     rooms.insert("telemetry", with(&["config"]));
     rooms.insert("init", with(&["config"]));
+    rooms.insert("keep", with(&["policy", "run", "journal"]));
     rooms.insert("sim", with(&[]));
     rooms
 }

@@ -1,0 +1,255 @@
+//! Backups made, put back and looked over, on journals of real runs.
+
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tempfile::TempDir;
+
+use super::check::{Line, Verdict};
+use super::*;
+use crate::clock::Clock;
+use crate::journal::accounts::Accounts;
+use crate::journal::sqlite::SqliteJournal;
+use crate::journal::tests::{MONDAY_MS, admit_one, claim, note, opening, rows, run_id};
+use crate::journal::{Error, Journal};
+use crate::run::entry::{Body, Entry, Outcome};
+
+fn clock() -> Clock {
+    Clock::manual(Timestamp::from_millisecond(MONDAY_MS + 60_000).unwrap())
+}
+
+fn store() -> (TempDir, SqliteJournal) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let journal = SqliteJournal::open(folder.path()).unwrap();
+    (folder, journal)
+}
+
+fn mode(path: &Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn a_backup_is_made_beside_the_process_and_holds_one_state() {
+    let (folder, journal) = store();
+    for ticket in 1..=30 {
+        admit_one(&journal, ticket, Some(0)).await;
+    }
+    let clock = clock();
+    let made = backup::run(folder.path(), None, None, &clock).await.unwrap();
+    assert_eq!(made.file, folder.path().join("backups/deskhand-20261116T000100Z.db"));
+    assert_eq!((made.holds.entries, made.holds.runs, made.holds.open), (30, 30, 30));
+    assert_eq!(made.holds.newest_ms, Some(MONDAY_MS));
+    assert_eq!((mode(&made.file), mode(&folder.path().join("backups"))), (0o600, 0o700));
+    assert!(made.text().contains("holds     30 entries of 30 runs (30 not ended"), "{}", made.text());
+    // Nothing but the copy is left in its folder.
+    let names: Vec<_> = std::fs::read_dir(folder.path().join("backups")).unwrap().collect();
+    assert_eq!(names.len(), 1, "{names:?}");
+    // The same second again: the first one is not written over.
+    assert!(matches!(backup::run(folder.path(), None, None, &clock).await, Err(backup::Error::Exists(_))));
+
+    // The journal goes on, and the copy stands for itself.
+    admit_one(&journal, 31, Some(0)).await;
+    let alone = tempfile::tempdir().unwrap();
+    std::fs::copy(&made.file, alone.path().join("deskhand.db")).unwrap();
+    let copy = SqliteJournal::open(alone.path()).unwrap();
+    assert_eq!(copy.entries(&run_id(30)).await.unwrap(), journal.entries(&run_id(30)).await.unwrap());
+    assert!(copy.entries(&run_id(31)).await.is_err());
+
+    // Old ones go, what is not ours stays.
+    std::fs::write(folder.path().join("backups/mine.db"), "x").unwrap();
+    for _ in 0..3 {
+        clock.advance(Duration::from_secs(1));
+        backup::run(folder.path(), None, Some(2), &clock).await.unwrap();
+    }
+    assert_eq!(backup::list(&folder.path().join("backups")).unwrap().len(), 2);
+    assert!(folder.path().join("backups/mine.db").exists());
+}
+
+#[tokio::test]
+async fn a_backup_under_load_is_whole() {
+    let (folder, journal) = store();
+    admit_one(&journal, 1, Some(0)).await;
+    let journal = std::sync::Arc::new(journal);
+    let writing = tokio::spawn({
+        let journal = journal.clone();
+        async move {
+            for n in 1..400 {
+                journal.interject(&run_id(1), u64::from(n), vec![note(n)], rows(1, Some(0))).await.unwrap();
+            }
+        }
+    });
+    let clock = clock();
+    let mut seen = 0;
+    while !writing.is_finished() {
+        clock.advance(Duration::from_secs(1));
+        let made = backup::run(folder.path(), None, Some(2), &clock).await.unwrap();
+        assert!(made.holds.entries >= seen);
+        seen = made.holds.entries;
+    }
+    writing.await.unwrap();
+}
+
+/// A journal with a backup of an earlier moment: run 1 went on, run 2 is new, somebody signed in.
+async fn went_on() -> (TempDir, std::path::PathBuf) {
+    let (folder, journal) = store();
+    admit_one(&journal, 1, Some(0)).await;
+    admit_one(&journal, 3, Some(0)).await;
+    let backup = folder.path().join("old.db");
+    backup::run(folder.path(), Some(&backup), None, &clock()).await.unwrap();
+    let lease = claim(&journal, 0).await.unwrap();
+    journal.append(&lease, 1, vec![note(1), note(2)], rows(1, Some(0))).await.unwrap();
+    admit_one(&journal, 2, Some(0)).await;
+    journal.close().await;
+    (folder, backup)
+}
+
+#[tokio::test]
+async fn a_restore_says_what_is_lost_pauses_and_remembers_what_it_forgot() {
+    let (folder, backup) = went_on().await;
+    let data = folder.path();
+    let dry = restore::run(&backup, data, true, &clock()).await.unwrap();
+    let lost = dry.put_back.lost.clone().unwrap().unwrap();
+    assert_eq!((lost.entries, lost.runs, lost.went_on), (3, 1, 1));
+    assert_eq!(lost.named, [run_id(2).to_string(), run_id(1).to_string()]);
+    assert!(dry.text().contains("nothing was changed"), "{}", dry.text());
+    let untouched = SqliteJournal::open(data).unwrap();
+    assert_eq!(untouched.entries(&run_id(1)).await.unwrap().len(), 3);
+    // Not while a process has the folder.
+    assert!(matches!(restore::run(&backup, data, false, &clock()).await, Err(Error::InUse { .. })));
+    untouched.close().await;
+    drop(untouched);
+
+    let done = restore::run(&backup, data, false, &clock()).await.unwrap();
+    assert!(done.text().contains("paused    "), "{}", done.text());
+    let replaced = done.put_back.replaced.unwrap();
+    let journal = SqliteJournal::open(data).unwrap();
+    assert_eq!(journal.entries(&run_id(1)).await.unwrap().len(), 1);
+    let why = journal.switch("paused").await.unwrap().unwrap();
+    assert!(why.contains("Restored from old.db") && why.contains("is not known here"), "{why}");
+    assert_eq!(journal.verify_audit().await.unwrap(), None);
+
+    // Runs whose customer had written by then must look before they act; later ones need not.
+    let claimed = journal.claim("worker", MONDAY_MS, Duration::from_secs(1)).await.unwrap().unwrap();
+    assert_eq!(claimed.forgot_since_ms, Some(MONDAY_MS));
+    journal.claim("worker", MONDAY_MS, Duration::from_secs(1)).await.unwrap().unwrap();
+    let mut later = rows(4, Some(0));
+    later.row.asked_ms = MONDAY_MS + 3_600_000;
+    let entries = vec![crate::journal::tests::opened(&run_id(4), 4)];
+    journal.admit(vec![crate::journal::Arrival::Open { entries, projection: Box::new(later) }], None).await.unwrap();
+    let claimed = journal.claim("worker", MONDAY_MS, Duration::from_secs(1)).await.unwrap().unwrap();
+    assert_eq!((claimed.lease.run, claimed.forgot_since_ms), (run_id(4), None));
+    journal.close().await;
+    drop(journal);
+
+    // What was replaced is whole, and can be put back in its turn.
+    let back = restore::run(&replaced, data, false, &clock()).await.unwrap();
+    assert_eq!(back.put_back.holds.entries, 5);
+}
+
+#[tokio::test]
+async fn a_restore_of_what_is_no_backup_changes_nothing() {
+    let (folder, backup) = went_on().await;
+    let data = folder.path();
+    let whole = std::fs::read(&backup).unwrap();
+    let mut torn = whole.clone();
+    let middle = torn.len() / 2 / 1024 * 1024;
+    torn[middle..middle + 2048].fill(0x77);
+    for (bytes, said) in [
+        (torn, "hint: the file is damaged"),
+        (whole[..whole.len() / 2].to_vec(), "hint: the file is damaged"),
+        (b"not a database, though it is long enough to look like one".repeat(30), "hint: the file is damaged"),
+        (Vec::new(), "it is empty"),
+    ] {
+        let file = data.join("bad.db");
+        std::fs::write(&file, bytes).unwrap();
+        let refused = restore::run(&file, data, false, &clock()).await.unwrap_err().to_string();
+        assert!(refused.contains(said), "{said}: {refused}");
+    }
+    let missing = restore::run(&data.join("nowhere.db"), data, false, &clock()).await.unwrap_err().to_string();
+    assert!(missing.contains("there is no file"), "{missing}");
+    let journal = SqliteJournal::open(data).unwrap();
+    assert_eq!(journal.entries(&run_id(1)).await.unwrap().len(), 3);
+    assert!(!data.join("deskhand.db.restoring").exists());
+}
+
+#[tokio::test]
+async fn a_journal_that_ends_too_early_is_taken_as_it_is_by_restoring_itself() {
+    let (folder, _) = went_on().await;
+    let data = folder.path();
+    let mark = std::fs::read(data.join("deskhand.mark")).unwrap();
+    std::fs::copy(data.join("old.db"), data.join("deskhand.db")).unwrap();
+    let refused = SqliteJournal::open(data).err().unwrap().to_string();
+    assert!(refused.contains("3 entries and 1 audit lines that were acknowledged are missing"), "{refused}");
+    assert_eq!(std::fs::read(data.join("deskhand.mark")).unwrap(), mark);
+    let failed = check::data(data, clock().now());
+    assert_eq!(verdict(&failed, "acknowledged"), Verdict::Fail);
+    restore::run(&data.join("deskhand.db"), data, false, &clock()).await.unwrap();
+    let journal = SqliteJournal::open(data).unwrap();
+    assert!(journal.switch("paused").await.unwrap().is_some());
+}
+
+fn verdict(lines: &[Line], what: &str) -> Verdict {
+    lines.iter().find(|line| line.what == what).unwrap_or_else(|| panic!("no line `{what}` in {lines:?}")).verdict
+}
+
+/// A run that folds and whose rows say what its entries say.
+async fn whole_run(journal: &SqliteJournal, ticket: i64, ended: bool) {
+    let crate::journal::Arrival::Open { mut entries, .. } = opening(ticket, None) else { unreachable!() };
+    if ended {
+        let outcome = Outcome::Skipped { reason: "spam".to_owned() };
+        entries.push(Entry { at_ms: MONDAY_MS, body: Body::RunClosed { outcome } });
+    }
+    let (_, entries, projection) = crate::run::draft::Draft::open(entries).unwrap().take();
+    let open = crate::journal::Arrival::Open { entries, projection: Box::new(projection) };
+    journal.admit(vec![open], None).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_check_passes_a_folder_in_order_and_names_what_is_not() {
+    let (folder, journal) = store();
+    whole_run(&journal, 1, false).await;
+    whole_run(&journal, 2, true).await;
+    let clock = clock();
+    backup::run(folder.path(), None, None, &clock).await.unwrap();
+    let look = || check::data(folder.path(), clock.now());
+    let lines = look();
+    let off: Vec<&Line> = lines.iter().filter(|line| line.verdict != Verdict::Pass && line.what != "disk").collect();
+    assert!(off.is_empty(), "{off:?}");
+    let report = check::Report { lines };
+    assert!(report.text().contains("pass  integrity"), "{}", report.text());
+    assert!(report.json()["checks"].as_array().unwrap().len() >= 12);
+
+    // An entry that cannot follow, a row that says something else, a run that nothing moves, a clock that fell back.
+    let outside = crate::journal::tests::outside(folder.path());
+    for (sql, what) in [
+        (
+            "INSERT INTO entries (run, seq, at_ms, kind, body) VALUES (2, 3, 0, 'reminded', '{\"entry\":\"reminded\",\"step\":1}')",
+            "runs",
+        ),
+        ("UPDATE runs SET claimable_ms = NULL, wake_ms = NULL WHERE no = 1", "stuck"),
+        ("UPDATE runs SET cost_micros = 7 WHERE no = 1", "runs"),
+        ("DROP INDEX runs_outcome", "schema"),
+        ("INSERT INTO audit VALUES (99, 1, 'x', 'x', 'x', 'x', 'x')", "audit"),
+        (
+            "INSERT INTO approvals VALUES ('apr_1_10_1', 1, 1, 'done', 'r', 'w', '{}', NULL, NULL, 'c', 's', 1, 1, NULL, NULL,
+                 NULL, NULL)",
+            "runs",
+        ),
+    ] {
+        outside.execute_batch("SAVEPOINT planted").unwrap();
+        outside.execute_batch(sql).unwrap();
+        // It is looked at from outside: it must be there for others.
+        outside.execute_batch("RELEASE planted").unwrap();
+        assert_eq!(verdict(&look(), what), Verdict::Fail, "{sql}");
+    }
+    clock.advance(Duration::from_secs(3 * 86_400));
+    assert_eq!(verdict(&look(), "backup"), Verdict::Warn);
+    let earlier = Timestamp::from_millisecond(MONDAY_MS - 3_600_000).unwrap();
+    assert_eq!(verdict(&check::data(folder.path(), earlier), "clock"), Verdict::Fail);
+    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    assert_eq!(verdict(&look(), "folder"), Verdict::Warn);
+    assert_eq!(verdict(&check::data(Path::new("/nowhere/at/all"), clock.now()), "folder"), Verdict::Fail);
+}

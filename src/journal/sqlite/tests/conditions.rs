@@ -6,7 +6,7 @@ use crate::intent::{CreateRefund, Intent, RefundReason};
 use crate::journal::{Conditions, RefundDay, brake};
 use crate::money::{Currency, Money};
 use crate::policy::facts::ConfirmedEffect;
-use crate::run::entry::{Decision, Failure, FailureClass, StepResult, Work};
+use crate::run::entry::{Body, Decision, Failure, FailureClass, Outcome, StepResult, Work};
 
 fn refund(minor: i64) -> Intent {
     Intent::CreateRefund(CreateRefund {

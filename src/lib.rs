@@ -42,5 +42,6 @@ pub mod serve;
 pub mod telemetry;
 
 // Standing apart.
+pub mod crashtest;
 pub mod demo;
 pub mod sim;

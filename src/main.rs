@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use deskhand::clock::Clock;
-use deskhand::{config, demo, init, keep, serve, sim, telemetry};
+use deskhand::{config, crashtest, demo, init, keep, serve, sim, telemetry};
 
 /// A customer-support agent that you run yourself: Zendesk tickets in, answers out, every step durable.
 #[derive(Parser)]
@@ -40,6 +40,19 @@ enum Command {
     #[command(after_help = "Prints the base URL of each vendor and the credentials that it takes.\n\
         GET /_world shows what happened; POST /_faults with a spec such as `stripe.500=2x` changes what goes wrong.")]
     Sim(SimArgs),
+    /// Proves on your machine that a crash loses nothing and doubles nothing: dies at every boundary, resumes, compares
+    #[command(after_help = "Examples:\n  \
+        deskhand crashtest                          five tickets of the shipped shop\n  \
+        deskhand crashtest --tickets 50             takes some minutes\n  \
+        deskhand crashtest --list                   the boundaries\n  \
+        deskhand crashtest --only 'NAME'            dies at this one only\n  \
+        deskhand crashtest --kills 100 --tickets 40 --faults stripe.lost_after=0.1,claude.529=0.05\n\n\
+        Everything happens in a scratch folder against simulated vendors; no installation is touched. The exit status is 1 if\n\
+        a guarantee broke.")]
+    Crashtest(CrashtestArgs),
+    /// The process that `crashtest` kills
+    #[command(name = crashtest::DESK_COMMAND, hide = true)]
+    CrashtestDesk,
     /// Asks a few questions and writes deskhand.toml
     Init(InitArgs),
     /// Copies the journal while the process serves, and verifies the copy
@@ -185,6 +198,40 @@ struct SimArgs {
 }
 
 #[derive(Args)]
+struct CrashtestArgs {
+    /// Folder of a world; without it the shipped shop is used
+    #[arg(long, value_name = "DIR")]
+    world: Option<PathBuf>,
+    /// Only the first N tickets of the world
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    tickets: usize,
+    /// Seed of everything that is left to chance
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// Only list the boundaries
+    #[arg(long)]
+    list: bool,
+    /// Die at this boundary only (may be given several times)
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["list", "kills"])]
+    only: Vec<String>,
+    /// How many worlds are played side by side [default: the machine's cores, at most 4]
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+    /// Kill at N random moments under load, instead of at boundaries
+    #[arg(long, value_name = "N", conflicts_with = "list")]
+    kills: Option<u64>,
+    /// What goes wrong on purpose besides: vendor.fault=RATE or vendor.fault=Nx, separated by commas
+    #[arg(long, value_name = "SPEC", default_value = "", requires = "kills")]
+    faults: String,
+    /// How many runs are worked at once
+    #[arg(long, value_name = "N", default_value_t = 4, requires = "kills")]
+    workers: usize,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
 struct InitArgs {
     /// The file to write
     #[arg(long, value_name = "FILE", default_value = "deskhand.toml")]
@@ -206,7 +253,8 @@ const EXIT_BAD_INPUT: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let quiet = matches!(&cli.command, Command::Demo(_) | Command::Init(_));
+    let quiet =
+        matches!(&cli.command, Command::Demo(_) | Command::Init(_) | Command::Crashtest(_) | Command::CrashtestDesk);
     telemetry::start(quiet);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -226,12 +274,16 @@ fn main() -> ExitCode {
 
 /// Whether a person must mend a file or an argument first.
 fn is_bad_input(error: &anyhow::Error) -> bool {
-    use deskhand::{demo::Error as Demo, serve::Error as Serve};
+    use deskhand::{crashtest::Error as Crashtest, demo::Error as Demo, serve::Error as Serve};
     error.is::<config::Mistakes>()
         || error.is::<sim::world_file::BadWorld>()
         || error.is::<sim::faults::BadFaults>()
         || matches!(error.downcast_ref(), Some(Demo::World(_) | Demo::Faults(_) | Demo::Config(_)))
         || matches!(error.downcast_ref(), Some(Serve::Config(_)))
+        || matches!(
+            error.downcast_ref(),
+            Some(Crashtest::World(_) | Crashtest::Faults(_) | Crashtest::Config(_) | Crashtest::NoSuchBoundary(_))
+        )
 }
 
 /// The error and its causes, each once.
@@ -295,6 +347,27 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             let report = keep::check::Report { lines };
             println!("{}", if args.json { report.json().to_string() } else { report.text() });
             Ok(if report.worst() == keep::check::Verdict::Fail { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        }
+        Command::Crashtest(args) => {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            let held = crashtest::run(crashtest::Options {
+                world: args.world,
+                tickets: args.tickets,
+                seed: args.seed,
+                only: args.only,
+                list: args.list,
+                jobs: args.jobs.unwrap_or(cores.min(4)),
+                kills: args.kills,
+                faults: args.faults,
+                workers: args.workers,
+                json: args.json,
+            })
+            .await?;
+            Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::CrashtestDesk => {
+            crashtest::desk::run().await;
+            Ok(ExitCode::SUCCESS)
         }
         Command::Init(args) => {
             init::run(&args.config, args.force).context("the configuration was not written")?;

@@ -49,6 +49,11 @@ impl Layers {
         PathBuf::from(self.values.get("data_dir").and_then(toml::Value::as_str).unwrap_or(DATA_DIR))
     }
 
+    /// The values so far, by key.
+    pub(crate) fn values(&self) -> &BTreeMap<String, toml::Value> {
+        &self.values
+    }
+
     /// Lays one value over what is there.
     pub fn set(&mut self, key: &str, value: impl Into<toml::Value>) {
         self.values.insert(key.to_owned(), value.into());

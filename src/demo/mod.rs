@@ -17,12 +17,12 @@ use crate::app::{self, App};
 use crate::clock::Clock;
 use crate::config::{Config, Layers, Mistakes};
 use crate::ids::{RunId, TicketId};
-use crate::journal;
-use crate::journal::views::{ApprovalFilter, RunFilter};
+use crate::journal::views::{ApprovalFilter, RunFilter, Views};
+use crate::journal::{self, Journal};
 use crate::money::Money;
 use crate::run::decide;
 use crate::run::entry::Decision;
-use crate::run::row::{RunRow, RunStatus};
+use crate::run::row::{ApprovalRow, RunRow, RunStatus};
 use crate::sim::world::World;
 use crate::sim::world_file::{self, BadWorld, WorldFiles};
 use crate::sim::{self, Sim, credentials, faults};
@@ -56,6 +56,26 @@ pub struct Options {
     pub exit: bool,
     /// Print the summary as JSON.
     pub json: bool,
+}
+
+impl Default for Options {
+    /// The shipped world without faults, its pages on a free port, nothing kept.
+    fn default() -> Self {
+        Self {
+            world: None,
+            tickets: None,
+            seed: 1,
+            rate: None,
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            data: None,
+            faults: String::new(),
+            latency: Default::default(),
+            model_url: None,
+            api_key: None,
+            exit: false,
+            json: false,
+        }
+    }
 }
 
 /// Why a demo cannot run.
@@ -155,7 +175,7 @@ pub async fn run(options: Options) -> Result<bool, Error> {
 }
 
 /// The configuration of a demo: the simulators' addresses and credentials, then what the world overrides.
-fn layers(files: &WorldFiles, sim: &Sim, folder: &Path, options: &Options) -> Layers {
+pub(crate) fn layers(files: &WorldFiles, sim: &Sim, folder: &Path, options: &Options) -> Layers {
     let mut layers = Layers::default();
     let text = |key: &str, value: String, layers: &mut Layers| layers.set(key, value);
     text("data_dir", folder.display().to_string(), &mut layers);
@@ -235,7 +255,7 @@ fn progress(json_or_quiet: bool, length: u64) -> ProgressBar {
 async fn watch(app: &App, sim: &Sim, clock: &Clock) -> bool {
     let bar = progress(false, sim.world().files().tickets.len() as u64);
     loop {
-        if let Ok(rows) = all_rows(app).await {
+        if let Ok(rows) = all_rows(&*app.views).await {
             show(&bar, &rows);
         }
         tokio::select! {
@@ -259,11 +279,11 @@ fn show(bar: &ProgressBar, rows: &[RunRow]) {
     });
 }
 
-async fn all_rows(app: &App) -> Result<Vec<RunRow>, journal::Error> {
+pub(crate) async fn all_rows(views: &dyn Views) -> Result<Vec<RunRow>, journal::Error> {
     let mut rows: Vec<RunRow> = Vec::new();
     loop {
         let before = rows.last().map(|row| (row.opened_ms, row.run.clone()));
-        let page = app.views.runs(&RunFilter::default(), before, 500).await?;
+        let page = views.runs(&RunFilter::default(), before, 500).await?;
         let len = page.len();
         rows.extend(page);
         if len < 500 {
@@ -285,7 +305,7 @@ async fn rest(app: &App, sim: &Sim, clock: &Clock) -> Result<bool, Error> {
         }
         let turns = app.activity.list_turns.load(Ordering::Acquire);
         let arrived = app.activity.arrived.load(Ordering::Acquire);
-        let rows = all_rows(app).await?;
+        let rows = all_rows(&*app.views).await?;
         show(&bar, &rows);
         let decided = decide_as_the_world_says(app, sim, clock).await?;
         let now_ms = clock.now_ms();
@@ -337,7 +357,7 @@ fn everything_taken_up(sim: &Sim, rows: &[RunRow]) -> bool {
 
 /// The next moment at which something happens by itself: an arrival, a mail that is due, the end of an undo window, a retry.
 /// Approvals' expiry does not count: who waits for a person is at rest.
-fn next_timer(sim: &Sim, rows: &[RunRow]) -> Option<Timestamp> {
+pub(crate) fn next_timer(sim: &Sim, rows: &[RunRow]) -> Option<Timestamp> {
     let timers = rows.iter().filter(|row| row.status != RunStatus::WaitingApproval).filter_map(|row| row.wake_ms);
     let run = timers.min().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     [run, sim.world().next_event_at()].into_iter().flatten().min()
@@ -346,34 +366,53 @@ fn next_timer(sim: &Sim, rows: &[RunRow]) -> Option<Timestamp> {
 async fn decide_as_the_world_says(app: &App, sim: &Sim, clock: &Clock) -> Result<bool, Error> {
     let mut decided = false;
     for approval in app.views.approvals(ApprovalFilter::Waiting, 200).await? {
-        let Some(ticket) = ticket_of(&approval.run) else { continue };
-        let decision = match sim.world().decision(ticket) {
-            world_file::Decision::None => continue,
-            world_file::Decision::Approve => Decision::Approve,
-            world_file::Decision::Reject => Decision::Reject,
-            world_file::Decision::AmountMinor(minor) => {
-                let currency = approval.amount.map_or(crate::money::Currency::USD, |amount| amount.currency);
-                Decision::Amount { amount: Money::new(minor, currency) }
-            }
-        };
-        let entries = app.journal.entries(&approval.run).await?;
-        let by = "Simulated reviewer";
-        let note = "decided as the world's file says";
-        match decide::decide(&entries, &approval.approval, decision, by, note, clock.now(), 0) {
-            Ok((expected_len, entries, projection)) => {
-                match app.journal.interject(&approval.run, expected_len, entries, projection).await {
-                    Ok(()) => decided = true,
-                    Err(journal::Error::Moved { .. }) => {} // Seen again at the next turn.
-                    Err(failed) => return Err(failed.into()),
-                }
-            }
-            Err(refused) => warn!("the world's decision on ticket {ticket} was refused: {refused}"),
+        if let Some(decision) = decision_of(sim.world(), &approval) {
+            decided |= record_decision(&*app.journal, &approval, decision, clock).await?;
         }
     }
     Ok(decided)
 }
 
-fn ticket_of(run: &RunId) -> Option<i64> {
+/// What the world's file says that the reviewing person answers; `None`: nobody answers.
+pub(crate) fn decision_of(world: &World, approval: &ApprovalRow) -> Option<Decision> {
+    match world.decision(ticket_of(&approval.run)?) {
+        world_file::Decision::None => None,
+        world_file::Decision::Approve => Some(Decision::Approve),
+        world_file::Decision::Reject => Some(Decision::Reject),
+        world_file::Decision::AmountMinor(minor) => {
+            let currency = approval.amount.map_or(crate::money::Currency::USD, |amount| amount.currency);
+            Some(Decision::Amount { amount: Money::new(minor, currency) })
+        }
+    }
+}
+
+/// Records a person's decision; `false`: the run moved meanwhile, or the decision was refused.
+pub(crate) async fn record_decision(
+    journal: &dyn Journal,
+    approval: &ApprovalRow,
+    decision: Decision,
+    clock: &Clock,
+) -> Result<bool, journal::Error> {
+    let entries = journal.entries(&approval.run).await?;
+    let by = "Simulated reviewer";
+    let note = "decided as the world's file says";
+    match decide::decide(&entries, &approval.approval, decision, by, note, clock.now(), 0) {
+        Ok((expected_len, entries, projection)) => {
+            match journal.interject(&approval.run, expected_len, entries, projection).await {
+                Ok(()) => Ok(true),
+                Err(journal::Error::Moved { .. }) => Ok(false), // Seen again at the next turn.
+                Err(failed) => Err(failed),
+            }
+        }
+        Err(refused) => {
+            warn!(run.id = %approval.run, "the world's decision was refused: {refused}");
+            Ok(false)
+        }
+    }
+}
+
+/// The ticket of a run, from its id.
+pub(crate) fn ticket_of(run: &RunId) -> Option<i64> {
     run.as_str().strip_prefix("run_")?.split('_').next()?.parse().ok()
 }
 

@@ -226,7 +226,8 @@ impl Journal for SqliteJournal {
         conditions: Conditions,
     ) -> Result<(), Error> {
         let (lease, batch) = (lease.clone(), Batch::new(&entries, Box::new(projection)));
-        let (kind, place) = (batch.kind(), crash::at(|| format!("{} append len={expected_len}", lease.run)));
+        let (kind, place) =
+            (batch.kind(), crash::at(|| format!("{} append len={expected_len}+{}", lease.run, entries.len())));
         self.write_at(place, kind, move |connection| {
             conditions::hold(connection, &conditions)?;
             write::append(connection, &lease, expected_len, &batch)
@@ -247,7 +248,7 @@ impl Journal for SqliteJournal {
         projection: Projection,
     ) -> Result<(), Error> {
         let (run, batch) = (run.clone(), Batch::new(&entries, Box::new(projection)));
-        let place = crash::at(|| format!("{run} interject len={expected_len}"));
+        let place = crash::at(|| format!("{run} interject len={expected_len}+{}", entries.len()));
         self.write_at(place, Kind::GoesOn, move |connection| write::interject(connection, &run, expected_len, &batch))
             .await
     }

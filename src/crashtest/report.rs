@@ -1,0 +1,217 @@
+//! What a crash test prints.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+
+use serde::Serialize;
+
+use super::boundaries::Boundaries;
+use super::{Error, Options, PassResult, Spent};
+use crate::money::{Cost, group};
+
+/// How many lines of one sort are shown to people; JSON holds them all.
+const SHOWN_MAX: usize = 20;
+
+/// The result of a crash test.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Report {
+    /// The world's name.
+    world: String,
+    seed: u64,
+    /// Tickets of the world that take part.
+    tickets: usize,
+    /// Killed at random moments rather than at boundaries.
+    random: bool,
+    /// Worlds that were played with deaths.
+    passes: usize,
+    /// Boundaries tried, by kind.
+    tried: BTreeMap<String, usize>,
+    /// Boundaries that were seen once and not met again.
+    not_met_again: Vec<String>,
+    /// How often the process died.
+    deaths: usize,
+    /// Deeds done twice.
+    doubled: Vec<String>,
+    /// Tickets, triggers and deeds that are missing.
+    lost: Vec<String>,
+    /// What ended otherwise than undisturbed.
+    changed: Vec<String>,
+    /// Interrupted mails, shown to a person and never sent twice.
+    mails_unknown: usize,
+    /// Runs parked because each try of a step ended the process.
+    parked: usize,
+    /// Model calls made again because their answer died with the process.
+    calls_repeated: u64,
+    tokens_repeated: u64,
+    /// What starting over would have paid for again: the finished calls of the run in hand, at each death.
+    tokens_saved: u64,
+    saved_micros: i64,
+    /// Milliseconds from the start of a process to its first look for work, median and longest.
+    start_median_ms: u64,
+    start_max_ms: u64,
+    /// What it took altogether, in milliseconds.
+    pub(super) time_ms: u64,
+    /// Boundaries, or worlds, that break a guarantee.
+    pub(super) culprits: Vec<String>,
+    /// How to repeat what broke.
+    repeat: Vec<String>,
+    #[serde(skip)]
+    starts_ms: Vec<u64>,
+    #[serde(skip)]
+    command: String,
+}
+
+impl Report {
+    pub(super) fn new(options: &Options, world: &str, tickets: usize) -> Self {
+        let folder = options.world.as_ref().map(|folder| format!(" --world {}", folder.display())).unwrap_or_default();
+        Self {
+            world: world.to_owned(),
+            seed: options.seed,
+            tickets,
+            random: options.kills.is_some(),
+            passes: 0,
+            tried: BTreeMap::new(),
+            not_met_again: Vec::new(),
+            deaths: 0,
+            doubled: Vec::new(),
+            lost: Vec::new(),
+            changed: Vec::new(),
+            mails_unknown: 0,
+            parked: 0,
+            calls_repeated: 0,
+            tokens_repeated: 0,
+            tokens_saved: 0,
+            saved_micros: 0,
+            start_median_ms: 0,
+            start_max_ms: 0,
+            time_ms: 0,
+            culprits: Vec::new(),
+            repeat: Vec::new(),
+            starts_ms: Vec::new(),
+            command: format!("deskhand crashtest{folder} --tickets {}", options.tickets),
+        }
+    }
+
+    /// Adds what one pass came to.
+    pub(super) fn add(&mut self, pass: PassResult) {
+        let texts = |found: Vec<super::judge::Finding>| found.into_iter().map(|(_, text)| text);
+        self.passes += 1;
+        self.deaths += pass.deaths.len();
+        self.doubled.extend(texts(pass.findings.doubled));
+        self.lost.extend(texts(pass.findings.lost));
+        self.changed.extend(texts(pass.findings.changed));
+        self.mails_unknown += pass.findings.mails_unknown;
+        self.parked += pass.findings.parked;
+        let Spent { calls, tokens, .. } = pass.repeated;
+        self.calls_repeated += calls;
+        self.tokens_repeated += tokens;
+        self.tokens_saved += pass.saved.tokens;
+        self.saved_micros += pass.saved.micros;
+        self.starts_ms.extend(pass.starts_ms);
+        self.starts_ms.sort_unstable();
+        self.start_median_ms = self.starts_ms.get(self.starts_ms.len() / 2).copied().unwrap_or(0);
+        self.start_max_ms = self.starts_ms.last().copied().unwrap_or(0);
+    }
+
+    /// Takes down which boundaries were tried.
+    pub(super) fn boundaries(&mut self, all: &Boundaries) {
+        self.tried = all.tried_by_kind();
+        self.not_met_again = all.untried().map(str::to_owned).collect();
+    }
+
+    /// Whether every guarantee held.
+    pub(super) fn held(&self) -> bool {
+        self.doubled.is_empty() && self.lost.is_empty() && self.changed.is_empty()
+    }
+
+    pub(super) fn print(mut self, json: bool) -> Result<(), Error> {
+        let seed = self.seed;
+        self.repeat = match (self.random, self.held()) {
+            (_, true) => Vec::new(),
+            (true, false) => vec![format!("{} --seed {seed} --kills {}", self.command, self.deaths)],
+            (false, false) if self.culprits.is_empty() => vec![format!("{} --seed {seed}", self.command)],
+            (false, false) => {
+                let repeat = |name: &String| format!("{} --seed {seed} --only '{name}'", self.command);
+                self.culprits.iter().map(repeat).collect()
+            }
+        };
+        let mut out = std::io::stdout().lock();
+        if json {
+            let text = serde_json::to_string_pretty(&self).unwrap_or_default();
+            return writeln!(out, "{text}").map_err(Error::Print);
+        }
+        self.summary(&mut out).map_err(Error::Print)
+    }
+
+    fn summary(&self, out: &mut impl std::io::Write) -> std::io::Result<()> {
+        writeln!(out, "\n{} · {} tickets · seed {}", self.world, self.tickets, self.seed)?;
+        if !self.random {
+            let kinds: Vec<String> = self.tried.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
+            let all: usize = self.tried.values().sum();
+            writeln!(out, "  boundaries     {all} tried: {}", kinds.join(", "))?;
+            if !self.not_met_again.is_empty() {
+                writeln!(out, "                 {} seen once and not met again:", self.not_met_again.len())?;
+                lines(out, &self.not_met_again)?;
+            }
+        }
+        writeln!(out, "  deaths         {} by kill -9, in {} worlds", self.deaths, self.passes)?;
+        for (name, found) in [("doubled", &self.doubled), ("lost", &self.lost), ("ended otherwise", &self.changed)] {
+            writeln!(out, "  {name:<15}{}", found.len())?;
+            lines(out, found)?;
+        }
+        if self.mails_unknown > 0 {
+            let n = self.mails_unknown;
+            writeln!(
+                out,
+                "  mails          {n} interrupted while they were sent: shown to a person, never sent twice"
+            )?;
+        }
+        if self.parked > 0 {
+            writeln!(
+                out,
+                "  parked         {} runs that were killed in one step again and again; a person has them",
+                self.parked
+            )?;
+        }
+        let per_death =
+            if self.calls_repeated as usize <= self.deaths { "at most 1 a death" } else { "MORE THAN 1 A DEATH" };
+        let tokens = group(self.tokens_repeated);
+        writeln!(out, "  asked again    {} model calls ({per_death}), {tokens} tokens", self.calls_repeated)?;
+        if !self.random {
+            let (tokens, dollars) = (group(self.tokens_saved), Cost(self.saved_micros));
+            writeln!(
+                out,
+                "  saved          {tokens} tokens, {dollars}, against starting the run in hand over at each death"
+            )?;
+        }
+        writeln!(out, "  start          median {} ms, longest {} ms", self.start_median_ms, self.start_max_ms)?;
+        writeln!(out, "  time           {} s", self.time_ms / 1_000)?;
+        for culprit in &self.culprits {
+            writeln!(out, "  broken by      {culprit}")?;
+        }
+        for repeat in &self.repeat {
+            writeln!(out, "  repeat         {repeat}")?;
+        }
+        writeln!(out, "  {}", if self.held() { "every guarantee held" } else { "A GUARANTEE BROKE" })
+    }
+}
+
+fn lines(out: &mut impl std::io::Write, found: &[String]) -> std::io::Result<()> {
+    for line in found.iter().take(SHOWN_MAX) {
+        writeln!(out, "                 {line}")?;
+    }
+    match found.len().saturating_sub(SHOWN_MAX) {
+        0 => Ok(()),
+        more => writeln!(out, "                 and {more} more"),
+    }
+}
+
+/// Prints the boundaries of the undisturbed world.
+pub(super) fn list(seen: &[String], json: bool) -> Result<(), Error> {
+    let mut out = std::io::stdout().lock();
+    if json {
+        let text = serde_json::to_string_pretty(seen).unwrap_or_default();
+        return writeln!(out, "{text}").map_err(Error::Print);
+    }
+    seen.iter().try_for_each(|name| writeln!(out, "{name}")).map_err(Error::Print)
+}

@@ -230,12 +230,19 @@ impl App {
         }
     }
 
-    /// Fills the index once before the first ticket is worked, then keeps it fresh.
+    /// Fills the index before the first ticket is worked, then keeps it fresh. An index of an earlier start is good enough to
+    /// go on with at once; it is read anew beside the work.
     async fn read_help_center(&self, helpdesk: zendesk::Zendesk, knowledge: Arc<Knowledge>, clock: &Clock) {
-        read_articles(&helpdesk, &knowledge).await;
+        let filled = knowledge.size().is_ok_and(|size| size.articles > 0);
+        if !filled {
+            read_articles(&helpdesk, &knowledge).await;
+        }
         self.activity.knowledge_read.store(1, Ordering::Release);
         let (stop, clock) = (self.stop.clone(), clock.clone());
         self.tasks.spawn(async move {
+            if filled {
+                read_articles(&helpdesk, &knowledge).await;
+            }
             while wait(&stop, &clock, KNOWLEDGE_EVERY).await {
                 read_articles(&helpdesk, &knowledge).await;
             }

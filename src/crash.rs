@@ -13,7 +13,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 static ARMED: AtomicBool = AtomicBool::new(false);
-static HOOK: OnceLock<Box<dyn Fn(&str) + Send + Sync>> = OnceLock::new();
+static HOOK: OnceLock<Hook> = OnceLock::new();
+
+type Hook = Box<dyn Fn(&str) + Send + Sync>;
 
 tokio::task_local! {
     static SCOPE: Scope;
@@ -81,5 +83,5 @@ pub async fn within<F: Future>(scope: impl FnOnce() -> String, work: F) -> F::Ou
         return work.await;
     }
     let scope = Scope { name: scope(), met: Mutex::default() };
-    Box::pin(SCOPE.scope(scope, work)).await
+    SCOPE.scope(scope, work).await
 }

@@ -215,7 +215,7 @@ impl Worker {
         let again = known.forgot_since.is_some() || known.again && (open.work.is_repeatable() || open.may_have_acted());
         let started_at = known.forgot_since.map_or(open.started_at, |since| since.min(open.started_at));
         let this = Try { step, work: &open.work, again, started_at, attempts };
-        let doing = self.performer.perform(state, &this).instrument(span);
+        let doing = Box::pin(self.performer.perform(state, &this).instrument(span));
         let tried = crash::within(|| format!("{} step={step}", state.run), doing).await;
         match tried {
             Tried::Finished(result) => {

@@ -212,7 +212,10 @@ impl Http {
             builder =
                 builder.proxy(reqwest::Proxy::all(proxy).map_err(|e| bad(format!("`proxy`: {}", e.without_url())))?);
         }
-        if let Some(pem) = &transport.extra_ca_pem {
+        if url.scheme() == "http" {
+            // Nothing is private here, so the system's certificates are not read: they take 10 ms and more a client.
+            builder = builder.tls_certs_only([]);
+        } else if let Some(pem) = &transport.extra_ca_pem {
             let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(|e| bad(format!("extra CA: {e}")))?;
             builder = builder.tls_certs_merge(certificates);
         }

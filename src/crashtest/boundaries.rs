@@ -14,8 +14,10 @@ const LEADS_MAX: u32 = 4;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Known {
     tried: bool,
-    /// It was first met after a death at this boundary, and before anything was written.
-    behind: Option<String>,
+    /// A run that nobody disturbs comes to it.
+    plain: bool,
+    /// It was met after deaths at these boundaries, before anything was written, and nobody died at it.
+    behind: BTreeSet<String>,
     /// How often it was died at again for the sake of another.
     led: u32,
 }
@@ -27,9 +29,10 @@ pub(super) struct Boundaries {
 }
 
 impl Boundaries {
-    /// All of these, untried.
+    /// All that an undisturbed run comes to, untried.
     pub(super) fn new(seen: impl IntoIterator<Item = String>) -> Self {
-        Self { known: seen.into_iter().map(|name| (name, Known::default())).collect() }
+        let known = seen.into_iter().map(|name| (name, Known { plain: true, ..Known::default() }));
+        Self { known: known.collect() }
     }
 
     /// These, all tried.
@@ -58,7 +61,7 @@ impl Boundaries {
     }
 
     fn leads_on(&self, name: &str) -> bool {
-        self.known.values().any(|known| !known.tried && known.behind.as_deref() == Some(name))
+        self.known.values().any(|known| !known.tried && known.behind.contains(name))
     }
 }
 
@@ -79,11 +82,13 @@ impl Pass {
             self.since_progress.remove(run);
         }
         let before = self.since_progress.get(run).map(Vec::as_slice).unwrap_or_default();
-        let behind = before.last().cloned();
         let allowed = run.is_empty() || before.len() < DEATHS_WITHOUT_PROGRESS_MAX;
         let leads_on = before.is_empty() && all.leads_on(name);
-        let known = all.known.entry(name.to_owned()).or_insert_with(|| Known { behind, ..Known::default() });
+        let known = all.known.entry(name.to_owned()).or_default();
         let dies = allowed && (!known.tried || leads_on && known.led < LEADS_MAX);
+        if !dies && !known.tried && !known.plain {
+            known.behind.extend(before.iter().cloned());
+        }
         if dies {
             known.led += u32::from(known.tried);
             known.tried = true;
@@ -140,19 +145,19 @@ pub(super) fn position(name: &str) -> Option<Result<u64, u32>> {
 mod tests {
     use super::*;
 
-    /// Plays a walk over and over: the process stands at each boundary in turn and starts again at `from` after a death.
+    /// Plays a walk over and over: the process stands at each boundary in turn and goes on behind its last commit after a death.
     fn deaths_of(walk: &[&str], all: &mut Boundaries) -> Vec<String> {
         let mut pass = Pass::default();
         let mut at = 0;
         let mut committed = 0;
         while at < walk.len() {
-            if pass.dies_at(walk[at], all) {
+            let dies = pass.dies_at(walk[at], all);
+            at += 1;
+            if walk[at - 1].ends_with("journal.committed") {
+                committed = at;
+            }
+            if dies {
                 at = committed;
-            } else {
-                at += 1;
-                if walk[at - 1].ends_with("journal.committed") {
-                    committed = at;
-                }
             }
         }
         pass.deaths

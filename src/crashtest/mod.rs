@@ -261,9 +261,7 @@ impl Test {
             suspects.extend(suspects_of(&result));
             report.add(result);
         }
-        let tried = lock(&all);
-        report.boundaries(&tried);
-        drop(tried);
+        report.boundaries(&lock(&all));
         report.time_ms = self.watch.elapsed_ms();
         report.culprits = self.culprits(&undisturbed, suspects).await?;
         Ok(report)

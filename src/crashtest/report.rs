@@ -148,49 +148,49 @@ impl Report {
         if !self.random {
             let kinds: Vec<String> = self.tried.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
             let all: usize = self.tried.values().sum();
-            writeln!(out, "  boundaries     {all} tried: {}", kinds.join(", "))?;
+            writeln!(out, "  boundaries       {all} tried: {}", kinds.join(", "))?;
             if !self.not_met_again.is_empty() {
-                writeln!(out, "                 {} seen once and not met again:", self.not_met_again.len())?;
+                writeln!(out, "                   {} seen once and not met again:", self.not_met_again.len())?;
                 lines(out, &self.not_met_again)?;
             }
         }
-        writeln!(out, "  deaths         {} by kill -9, in {} worlds", self.deaths, self.passes)?;
+        writeln!(out, "  deaths           {} by kill -9, in {} worlds", self.deaths, self.passes)?;
         for (name, found) in [("doubled", &self.doubled), ("lost", &self.lost), ("ended otherwise", &self.changed)] {
-            writeln!(out, "  {name:<15}{}", found.len())?;
+            writeln!(out, "  {name:<15}  {}", found.len())?;
             lines(out, found)?;
         }
         if self.mails_unknown > 0 {
             let n = self.mails_unknown;
             writeln!(
                 out,
-                "  mails          {n} interrupted while they were sent: shown to a person, never sent twice"
+                "  mails            {n} interrupted while they were sent: shown to a person, never sent twice"
             )?;
         }
         if self.parked > 0 {
             writeln!(
                 out,
-                "  parked         {} runs that were killed in one step again and again; a person has them",
+                "  parked           {} runs that were killed in one step again and again; a person has them",
                 self.parked
             )?;
         }
         let per_death =
             if self.calls_repeated as usize <= self.deaths { "at most 1 a death" } else { "MORE THAN 1 A DEATH" };
         let tokens = group(self.tokens_repeated);
-        writeln!(out, "  asked again    {} model calls ({per_death}), {tokens} tokens", self.calls_repeated)?;
+        writeln!(out, "  asked again      {} model calls ({per_death}), {tokens} tokens", self.calls_repeated)?;
         if !self.random {
             let (tokens, dollars) = (group(self.tokens_saved), Cost(self.saved_micros));
             writeln!(
                 out,
-                "  saved          {tokens} tokens, {dollars}, against starting the run in hand over at each death"
+                "  saved            {tokens} tokens, {dollars}, against starting the run in hand over at each death"
             )?;
         }
-        writeln!(out, "  start          median {} ms, longest {} ms", self.start_median_ms, self.start_max_ms)?;
-        writeln!(out, "  time           {} s", self.time_ms / 1_000)?;
+        writeln!(out, "  start            median {} ms, longest {} ms", self.start_median_ms, self.start_max_ms)?;
+        writeln!(out, "  time             {} s", self.time_ms / 1_000)?;
         for culprit in &self.culprits {
-            writeln!(out, "  broken by      {culprit}")?;
+            writeln!(out, "  broken by        {culprit}")?;
         }
         for repeat in &self.repeat {
-            writeln!(out, "  repeat         {repeat}")?;
+            writeln!(out, "  repeat           {repeat}")?;
         }
         writeln!(out, "  {}", if self.held() { "every guarantee held" } else { "A GUARANTEE BROKE" })
     }
@@ -198,11 +198,11 @@ impl Report {
 
 fn lines(out: &mut impl std::io::Write, found: &[String]) -> std::io::Result<()> {
     for line in found.iter().take(SHOWN_MAX) {
-        writeln!(out, "                 {line}")?;
+        writeln!(out, "                   {line}")?;
     }
     match found.len().saturating_sub(SHOWN_MAX) {
         0 => Ok(()),
-        more => writeln!(out, "                 and {more} more"),
+        more => writeln!(out, "                   and {more} more"),
     }
 }
 

@@ -1,70 +1,133 @@
-//! Starts the real binary, kills it with -9 at moments that a seed chooses, starts it again on the same data: every ticket
-//! ends once, nothing happens twice. The judge is the simulated vendors' own ledger.
+//! The real binary dies: `deskhand crashtest` kills it at every boundary and at random moments, and starts it again. The judge is
+//! the simulated vendors' own ledger, compared with that of a world in which nobody died.
 
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-const KILLS: u32 = 20;
-const TICKETS: &str = "24";
-
-fn demo(data: &Path) -> Command {
+/// Runs a crash test to its end: whether it says that everything held, and its report.
+fn crashtest(arguments: &[&str]) -> (bool, Value) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_deskhand"));
-    command
-        .args(["demo", "--exit", "--json", "--seed", "7", "--tickets", TICKETS, "--listen", "127.0.0.1:0", "--data"])
-        .arg(data)
-        .env_remove("ANTHROPIC_API_KEY")
-        .stdin(Stdio::null())
-        .stderr(Stdio::null());
-    command
+    let output = command.arg("crashtest").args(arguments).arg("--json").stdin(Stdio::null()).output();
+    let output = output.expect("the binary runs");
+    let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let report = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}\n{errors}"));
+    (output.status.success(), report)
 }
 
-/// Lets the child run for so long, then kills it. `true`: it had ended by itself.
-fn kill_after(child: &mut Child, after: Duration) -> bool {
-    #[expect(clippy::disallowed_methods, reason = "a test of dying at a moment of real time")]
-    let started = Instant::now();
-    while started.elapsed() < after {
-        if child.try_wait().expect("a child that can be asked").is_some() {
-            return true;
-        }
-        #[expect(clippy::disallowed_methods, reason = "a test of dying at a moment of real time")]
-        std::thread::sleep(Duration::from_millis(5));
+fn number(report: &Value, key: &str) -> u64 {
+    report[key].as_u64().unwrap_or_else(|| panic!("`{key}` is no number: {report}"))
+}
+
+/// Nothing doubled, nothing lost, nothing ended otherwise, at most one model call a death.
+fn assert_held((held, report): &(bool, Value)) {
+    for broken in ["doubled", "lost", "changed"] {
+        assert_eq!(report[broken], json!([]), "{broken}: {report}");
     }
-    child.kill().expect("a child that can be killed");
-    child.wait().expect("a child that can be waited for");
-    false
+    assert!(number(report, "calls_repeated") <= number(report, "deaths"), "{report}");
+    assert!(held, "{report}");
 }
 
 #[test]
-fn killed_twenty_times_every_ticket_ends_once_and_nothing_happens_twice() {
-    let data = tempfile::tempdir().unwrap();
-    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut kills = 0;
-    for _ in 0..KILLS {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        let mut child = demo(data.path()).stdout(Stdio::null()).spawn().expect("the binary starts");
-        let ended = kill_after(&mut child, Duration::from_millis(250 + seed % 1_100));
-        kills += u32::from(!ended);
+fn dead_at_every_boundary_of_a_refund_and_an_answer_nothing_is_lost_or_doubled() {
+    let world = refund_world();
+    let result = crashtest(&["--world", &world.path().display().to_string()]);
+    assert_held(&result);
+    let report = &result.1;
+    let tried = |kind: &str| report["tried"][kind].as_u64().unwrap_or(0);
+    for kind in
+        ["journal.written", "journal.committed", "request.before", "request.after", "model.stream", "model.after"]
+    {
+        assert!(tried(kind) > 0, "no boundary `{kind}` was tried: {report}");
     }
-    assert!(kills >= 5, "only {kills} of {KILLS} starts were killed before they ended by themselves");
+    for kind in ["mail.before", "mail.text", "mail.after"] {
+        assert!(tried(kind) > 0, "no boundary `{kind}` was tried: {report}");
+    }
+    assert!(number(report, "mails_unknown") > 0, "a mail was interrupted and nobody was told: {report}");
+    assert!(number(report, "deaths") > 80, "{report}");
+    assert!(number(report, "tokens_saved") > 0, "{report}");
+}
 
-    let output = demo(data.path()).stdout(Stdio::piped()).output().expect("the binary runs");
-    let text = String::from_utf8(output.stdout).expect("text");
-    let report: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
-    assert_eq!(report["at_rest"], true, "{text}");
-    for guarantee in report["guarantees"].as_array().expect("guarantees") {
-        assert_eq!(guarantee["held"], true, "after {kills} kills: {guarantee}");
-    }
-    let tickets = report["tickets"].as_object().expect("tickets");
-    assert_eq!(tickets.len().to_string(), TICKETS);
-    for (id, ticket) in tickets {
-        let outcome = ticket["outcome"].as_str().expect("an outcome");
-        assert!(!matches!(outcome, "open" | "failed"), "ticket {id} ended `{outcome}`: {ticket}");
-    }
+#[test]
+fn killed_at_random_moments_under_load_nothing_is_lost_or_doubled() {
+    let faults = "zendesk.lost_after=0.05,stripe.lost_after=0.1,claude.529=0.05,zendesk.429=0.05";
+    let result = crashtest(&["--kills", "15", "--tickets", "24", "--seed", "7", "--faults", faults]);
+    assert_held(&result);
+    assert_eq!(number(&result.1, "deaths"), 15, "{}", result.1);
+}
+
+#[test]
+#[ignore = "takes half an hour: cargo test --test crash -- --ignored"]
+fn killed_a_thousand_times_under_load_nothing_is_lost_or_doubled() {
+    let faults = "zendesk.lost_after=0.05,stripe.lost_after=0.1,claude.529=0.05,zendesk.429=0.05";
+    let result = crashtest(&["--kills", "1000", "--tickets", "60", "--seed", "7", "--faults", faults]);
+    assert_held(&result);
+    assert_eq!(number(&result.1, "deaths"), 1_000, "{}", result.1);
+}
+
+/// A world of one customer whose one ticket asks for everything that can be done twice: a refund that a person approves, a change
+/// of a subscription, a mail, and an answer.
+fn refund_world() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let write = |name: &str, value: Value| {
+        std::fs::write(folder.path().join(name), value.to_string()).expect("a writable folder");
+    };
+    write(
+        "world.json",
+        json!({
+            "name": "tiny", "now": "2026-11-20T09:00:00Z",
+            "shop": {"name": "Tiny", "support_address": "support@tiny.example", "currency": "usd",
+                     "time_zone": "UTC", "languages": ["en"], "link_domains": ["tiny.example"]},
+            "plans": [{"id": "basic", "name": "Basic", "amount_minor": 1000, "currency": "usd", "interval": "month"}],
+            "people": [{"id": 20001, "name": "Pat", "address": "pat@tiny.example", "role": "agent", "group": "Support"}],
+            "groups": ["Support"],
+        }),
+    );
+    write(
+        "customers.jsonl",
+        json!({"id": "c_1", "name": "Ada Low", "addresses": [{"address": "ada@low.example", "verified": true}],
+               "created": "2024-01-01T00:00:00Z", "status": "active", "flags": []}),
+    );
+    write(
+        "orders.jsonl",
+        json!({"id": "T-1", "customer": "c_1", "created": "2026-11-10T10:00:00Z", "status": "delivered",
+               "items": [{"sku": "X", "name": "Reader", "quantity": 1, "amount_minor": 120000}],
+               "currency": "usd", "total_minor": 120000, "payments": ["pay_1"]}),
+    );
+    write(
+        "payments.jsonl",
+        json!({"id": "pay_1", "customer": "c_1", "amount_minor": 120000, "currency": "usd",
+               "created": "2026-11-10T10:00:00Z", "status": "succeeded",
+               "method": {"kind": "card", "brand": "visa", "last4": "4242"}, "refunds": [], "order": "T-1"}),
+    );
+    write(
+        "subscriptions.jsonl",
+        json!({"id": "sub_1", "customer": "c_1", "plan": "basic", "quantity": 2, "status": "active",
+               "started": "2024-01-01T00:00:00Z", "period_end": "2026-12-01T00:00:00Z"}),
+    );
+    write(
+        "tickets.jsonl",
+        json!({
+            "id": 1, "from": {"address": "ada@low.example", "name": "Ada Low"}, "channel": "email",
+            "subject": "Refund for T-1, and a third seat",
+            "body": "Hello, please refund 600 USD of my order T-1, the reader was scratched. And please add a third seat.",
+            "decision": "approve",
+            "script": [
+                {"tools": [{"name": "get_order_status", "input": {"order": "T-1"}}, {"name": "get_customer", "input": {}}]},
+                {"tools": [{"name": "create_refund", "input": {"payment": "pay_1", "amount_minor": 60000,
+                    "currency": "usd", "reason": "requested_by_customer", "explanation": "The reader was scratched."}}]},
+                {"tools": [{"name": "update_subscription", "input": {"subscription": "sub_1",
+                    "quantity": 3, "explanation": "Asks for a third seat."}}]},
+                {"tools": [{"name": "send_followup_email", "input": {"subject": "Your reader",
+                    "body": "Hello Ada,\n\nwe wanted to ask how you are doing.", "after_s": 0}}]},
+                {"tools": [{"name": "log_resolution", "input": {
+                    "answer": "Hello Ada,\n\nthe refund has been issued to your card, and your plan now has three seats.",
+                    "outcome": "solved", "category": "refund", "summary": "Refund made, seat added.", "articles": [],
+                    "actions_claimed": ["refund", "subscription_change"]}}]},
+            ],
+        }),
+    );
+    folder
 }
 
 /// Runs the binary to its end; its exit status and what it said on standard error.

@@ -206,6 +206,10 @@ impl Http {
         if let Some(total) = total {
             builder = builder.timeout(total);
         }
+        if url.scheme() == "http" {
+            // No certificate will ever be looked at: reading the system's takes longer than everything else at a start.
+            builder = builder.tls_certs_only(std::iter::empty());
+        }
         if loopback {
             builder = builder.no_proxy();
         } else if let Some(proxy) = &transport.proxy {

@@ -11,7 +11,7 @@ use deskhand::policy::facts::ConfirmedEffect;
 use deskhand::run::entry::{Body, Decision, Entry, Outcome, StepResult, Work};
 use deskhand::run::row::{ApprovalState, RunStatus};
 use deskhand::run::state::RunState;
-use deskhand::sim::world::{AuditEvent, SimTicket, State};
+use deskhand::sim::world::{AuditEvent, SimTicket, State, World};
 use deskhand::sim::world_file::TicketStatus;
 
 use super::house::House;
@@ -129,6 +129,15 @@ impl Checks {
             if let Err(why) = self.is_started(key, deed) {
                 wrong.push(format!("{deed:?} under `{key}`: {why}"));
             }
+        }
+        let mut replies: BTreeMap<RunId, usize> = BTreeMap::new();
+        for ((key, deed), _) in &times {
+            if let (Deed::Reply, Some((run, _))) = (deed, place(key)) {
+                *replies.entry(run).or_default() += 1;
+            }
+        }
+        for (run, count) in replies.into_iter().filter(|(_, count)| *count > 1) {
+            wrong.push(format!("`{run}` answered {count} times"));
         }
         for (key, count) in changes.into_iter().filter(|(_, count)| *count > 1) {
             wrong.push(format!("{count} different refunds under `{key}`"));
@@ -347,6 +356,21 @@ fn deeds(world: &State) -> Vec<(String, Deed)> {
         }
     }
     deeds
+}
+
+/// How often each kind of thing was done for a ticket.
+pub fn deeds_on(world: &World, ticket: i64) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for (key, deed) in deeds(&world.lock()) {
+        if key.starts_with(&format!("eff_{ticket}_")) {
+            let word = match deed {
+                Deed::Refund { cents, .. } => format!("refund of {cents}"),
+                other => format!("{other:?}").to_lowercase(),
+            };
+            *counts.entry(word).or_default() += 1;
+        }
+    }
+    counts
 }
 
 /// The run and step of an effect's key.

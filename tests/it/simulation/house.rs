@@ -5,6 +5,7 @@
 //! was given already may still be written, as after a real death. The simulators stand on a runtime of their own.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -76,6 +77,12 @@ struct Hand {
     running: Option<JoinHandle<Result<bool, String>>>,
 }
 
+/// A worker that stands still in the middle of a turn and was replaced.
+pub struct Sleeper {
+    probe: Arc<Probe>,
+    task: JoinHandle<Result<bool, String>>,
+}
+
 /// What lives until the process dies.
 struct Process {
     hands: Vec<Hand>,
@@ -97,14 +104,24 @@ pub struct House {
     /// How many processes died or were stopped.
     pub deaths: u64,
     config: Config,
-    data: tempfile::TempDir,
+    _data: Option<tempfile::TempDir>,
     _world: tempfile::TempDir,
     _vendors: Runtime,
 }
 
 impl House {
-    /// Simulators over these tickets, and a first process.
+    /// Simulators over these tickets, and a first process. Nothing here is about the disk: a folder in memory is as good, and
+    /// quick.
     pub fn new(tickets: &[Value], seed: u64) -> House {
+        let data = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a temporary folder");
+        let path = data.path().to_owned();
+        let mut house = House::on(tickets, seed, path);
+        house._data = Some(data);
+        house
+    }
+
+    /// The same with the journal in this folder, which the caller looks after.
+    pub fn on(tickets: &[Value], seed: u64, data: PathBuf) -> House {
         let folder = scene::write(tickets);
         let files = world_file::load_dir(folder.path()).expect("a world without mistakes");
         let (vendors_clock, clock) = (Clock::manual(files.now), Clock::manual(files.now));
@@ -112,9 +129,7 @@ impl House {
         let mut options = sim::Options::new(files, vendors_clock.clone());
         options.seed = seed;
         let sim = vendors.block_on(Sim::start(options)).expect("simulators that start");
-        // Nothing here is about the disk: a folder in memory is as good, and quick.
-        let data = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a temporary folder");
-        let mut config = config_for(&sim, None, data.path().to_owned());
+        let mut config = config_for(&sim, None, data);
         config.limits.model_retries_max = 20;
         let mut house = House {
             process: None,
@@ -124,7 +139,7 @@ impl House {
             seen: Arc::default(),
             deaths: 0,
             config,
-            data,
+            _data: None,
             _world: folder,
             _vendors: vendors,
         };
@@ -141,8 +156,8 @@ impl House {
     fn start(&mut self) {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         let within = runtime.enter();
-        let fresh = !self.data.path().join("deskhand.db").exists();
-        let store = Arc::new(SqliteJournal::open(self.data.path()).expect("a journal that opens"));
+        let fresh = !self.config.data_dir.join("deskhand.db").exists();
+        let store = Arc::new(SqliteJournal::open(&self.config.data_dir).expect("a journal that opens"));
         let prompts = Prompts::embedded().expect("prompts");
         let me = UserId(self.world().lock().bot);
         let helpdesk = || app::zendesk_client(&self.config, &self.clock).expect("a client");
@@ -160,7 +175,7 @@ impl House {
             first_start_at: self.world().started() - Duration::from_secs(60),
             prompts: prompts.hash.clone(),
         };
-        let knowledge = Arc::new(Knowledge::open(Some(&self.data.path().join("knowledge.db"))).expect("an index"));
+        let knowledge = Arc::new(Knowledge::open(Some(&self.config.data_dir.join("knowledge.db"))).expect("an index"));
         if fresh {
             let articles = runtime.block_on(helpdesk().articles()).expect("articles");
             knowledge.replace_all(&articles).expect("an index that is written");
@@ -223,6 +238,29 @@ impl House {
         self.process.as_ref().expect("a process").hands[hand].probe.at.lock().unwrap().clone()
     }
 
+    /// Another worker in the place of one that stands still for good; the old one stays where it is, and can be woken through
+    /// what is returned: it goes on, and says how it ended.
+    pub fn replace(&mut self, hand: usize) -> Sleeper {
+        let process = self.process.as_mut().expect("a process");
+        let one = &mut process.hands[hand];
+        let Does::Works(worker) = &mut one.does else { unreachable!("workers are replaced") };
+        let probe = Arc::new(Probe::new(process.store.clone(), self.seen.clone()));
+        worker.journal = probe.clone();
+        let probe = std::mem::replace(&mut one.probe, probe);
+        Sleeper { probe, task: one.running.take().expect("a turn that stands still") }
+    }
+
+    /// Wakes a worker that was replaced.
+    pub fn wake(&self, sleeper: Sleeper) -> Result<bool, String> {
+        sleeper.probe.gate.send_replace(Gate::Open);
+        self.wait(sleeper.task).unwrap_or_else(|panicked| Err(format!("it panicked: {panicked}")))
+    }
+
+    /// How many calls of the journal a hand has made.
+    pub fn passed(&self, hand: usize) -> usize {
+        self.process.as_ref().expect("a process").hands[hand].probe.passed.load(Ordering::Relaxed)
+    }
+
     /// Starts a turn of a hand that rests and goes along with it; `plan` says what may come in between, and `patient` whether
     /// the clock is moved for a turn that waits for it.
     pub fn turn(&mut self, hand: usize, turn: Turn, plan: Option<(usize, Fate)>, patient: bool) -> Left {
@@ -250,6 +288,15 @@ impl House {
         };
         one.running = Some(task);
         self.go_along(hand, patient)
+    }
+
+    /// A worker's turn up to the first call of the journal whose name holds these words; it stands still there.
+    pub fn stop_at(&mut self, hand: usize, words: &str, fate: Fate) {
+        let mut left = self.turn(hand, Turn::Work, Some((0, fate)), true);
+        while left == Left::Stopped && !self.place(hand).contains(words) {
+            left = self.go_on(hand, Some((0, fate)), true);
+        }
+        assert_eq!(left, Left::Stopped, "`{words}` was never reached");
     }
 
     /// Lets a hand that stands still go on, and goes along with it.

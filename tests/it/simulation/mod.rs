@@ -9,9 +9,12 @@
 //! and prints its turns.
 
 mod checks;
+mod cuts;
 mod dice;
+mod disk_full;
 mod driver;
 mod house;
+mod leases;
 mod probe;
 mod scene;
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -63,6 +63,8 @@ pub struct Probe {
     pub gate: watch::Sender<Gate>,
     /// Calls so far, renewals of a lease left out.
     pub calls: AtomicU64,
+    /// Calls so far, all of them: a plan of so many names the next one.
+    pub passed: AtomicUsize,
     /// The call at which the caller stands still or died.
     pub at: Mutex<String>,
 }
@@ -71,7 +73,7 @@ impl Probe {
     /// A probe without a plan.
     pub fn new(inner: Arc<SqliteJournal>, seen: Arc<Mutex<Seen>>) -> Self {
         let (plan, gate, calls) = (Mutex::default(), watch::Sender::new(Gate::Open), AtomicU64::new(0));
-        Self { inner, seen, plan, gate, calls, at: Mutex::default() }
+        Self { inner, seen, plan, gate, calls, passed: AtomicUsize::new(0), at: Mutex::default() }
     }
 
     /// After so many calls that pass, the next one has this fate.
@@ -113,6 +115,7 @@ impl Probe {
 
     async fn through<T>(&self, call: &str, work: impl Future<Output = Result<T, Error>> + Send) -> Result<T, Error> {
         let fate = self.fate();
+        self.passed.fetch_add(1, Ordering::Relaxed);
         let counts = u64::from(call != "renew"); // A lease is renewed by the clock alone.
         self.calls.fetch_add(counts, Ordering::Relaxed);
         if let Some(before @ (Fate::DieBefore | Fate::StopBefore)) = fate {
@@ -186,7 +189,12 @@ impl Journal for Probe {
     }
 
     async fn renew(&self, lease: &Lease, until_ms: i64) -> Result<Lease, Error> {
-        self.through("renew", self.inner.renew(lease, until_ms)).await
+        let renew = async {
+            let result = self.inner.renew(lease, until_ms).await;
+            self.note(|seen| seen.stale += u64::from(matches!(result, Err(Error::StaleLease { .. }))));
+            result
+        };
+        self.through("renew", renew).await
     }
 
     async fn release(&self, lease: Lease) -> Result<(), Error> {

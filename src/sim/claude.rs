@@ -15,6 +15,7 @@ mod markers;
 mod messages;
 mod models;
 mod prompt;
+mod stream;
 mod tools;
 mod validate;
 
@@ -22,14 +23,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
-use futures_util::{Stream, StreamExt, stream};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -45,14 +45,13 @@ use super::standin::{self, Scripts, Source};
 use crate::clock::Clock;
 use answer::{Answer, Event, Ids};
 use errors::ApiError;
+use stream::{Ending, at_once, body_of, paced};
 use validate::{Accepted, Endpoint, Head, Version};
 
 /// The largest body, in bytes.
 const BODY_MAX: usize = 32 * 1024 * 1024;
 /// Warnings kept for `GET /_world`.
 const WARNINGS_MAX: usize = 200;
-/// Bytes sent at once: event borders and characters are cut, as a network does.
-const SEGMENT_BYTES: usize = 1_400;
 
 /// How the simulator is set up.
 #[derive(Debug, Clone, Default)]
@@ -520,7 +519,7 @@ impl Claude {
         }
         let finish = self.finisher(answer);
         let body = match pace.tokens_per_s {
-            None => body_of(stream::iter(at_once(&events)), ending, finish),
+            None => body_of(futures_util::stream::iter(at_once(&events)), ending, finish),
             Some(per_s) => body_of(paced(self.clock.clone(), per_s, events, answer.output_tokens), ending, finish),
         };
         ([(header::CONTENT_TYPE, "text/event-stream; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")], body)
@@ -538,7 +537,7 @@ impl Claude {
                 return ([(header::CONTENT_TYPE, "application/json")], text).into_response();
             }
         };
-        let body = body_of(stream::iter([sent]), ending, finish);
+        let body = body_of(futures_util::stream::iter([sent]), ending, finish);
         ([(header::CONTENT_TYPE, "application/json")], body).into_response()
     }
 
@@ -554,71 +553,6 @@ impl Claude {
 struct Pace {
     first_byte: Duration,
     tokens_per_s: Option<u64>,
-}
-
-/// How a body ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
-    /// In order.
-    Whole,
-    /// In order, but what it says is an error.
-    Failed,
-    /// The connection breaks.
-    Cut,
-    /// Never: nothing more comes.
-    Silent,
-}
-
-/// An error that ends a body early; the client sees a broken connection.
-#[derive(Debug, thiserror::Error)]
-#[error("the connection was cut on purpose")]
-struct Cut;
-
-/// A body of these pieces that ends so. `finish` is called when the last piece of a whole one is on its way.
-fn body_of(
-    pieces: impl Stream<Item = Bytes> + Send + 'static,
-    ending: Ending,
-    finish: impl FnOnce() + Send + 'static,
-) -> Body {
-    let end = async move {
-        match ending {
-            Ending::Whole => {
-                finish();
-                None
-            }
-            Ending::Failed => None,
-            Ending::Cut => {
-                // The pause lets the server send what came before; it would drop that with the connection.
-                tokio::task::yield_now().await;
-                Some(Err(Cut))
-            }
-            Ending::Silent => std::future::pending().await,
-        }
-    };
-    let end = stream::once(end).filter_map(std::future::ready);
-    Body::from_stream(pieces.map(Ok).chain(end))
-}
-
-fn at_once(events: &[Event]) -> Vec<Bytes> {
-    let wire: String = events.iter().map(Event::wire).collect();
-    wire.as_bytes().chunks(SEGMENT_BYTES).map(Bytes::copy_from_slice).collect()
-}
-
-/// Sends each event when its share of the output has been produced.
-fn paced(clock: Clock, tokens_per_s: u64, events: Vec<Event>, output_tokens: u64) -> impl Stream<Item = Bytes> {
-    let deltas = events.iter().filter(|event| event.name == "content_block_delta").count().max(1) as u64;
-    let whole_ms = output_tokens * 1_000 / tokens_per_s.max(1);
-    let began = clock.now();
-    stream::unfold((events.into_iter(), 0u64), move |(mut rest, sent)| {
-        let clock = clock.clone();
-        async move {
-            let event = rest.next()?;
-            let sent = sent + u64::from(event.name == "content_block_delta");
-            let due = Duration::from_millis(whole_ms * sent / deltas);
-            clock.sleep_until(began.checked_add(due).unwrap_or(began)).await;
-            Some((Bytes::from(event.wire()), (rest, sent)))
-        }
-    })
 }
 
 /// Who asks, by the body of a request; `None` when it is not JSON.

@@ -164,6 +164,19 @@ async fn mail_is_taken_strictly_and_kept() {
     sim.faults().replace("smtp.lost_after=1x".parse().unwrap());
     assert_eq!(codes(&envelope).await[4], "", "the line broke");
     assert_eq!(sim.world().mails().len(), 3, "but the mail was taken");
+    for (fault, at, code, kept) in [
+        ("lost_before", 4, "", 3),
+        ("421", 1, "421", 3),
+        ("421_after", 4, "421", 4),
+        ("451", 2, "451", 4),
+        ("late:0", 4, "250", 5),
+        ("late_after:0", 4, "250", 6),
+    ] {
+        sim.faults().replace(format!("smtp.{fault}=1x").parse().unwrap());
+        assert_eq!(codes(&envelope[..=at]).await[at], code, "{fault}");
+        assert_eq!(sim.world().mails().len(), kept, "{fault}");
+    }
+    assert_eq!(sim.world().deeds().mails["<eff_1@pinbox.example>"], 6);
 }
 
 #[tokio::test]

@@ -149,6 +149,53 @@ impl Ticket {
     }
 }
 
+/// What happened on a ticket since it was read.
+#[derive(Debug, PartialEq)]
+pub enum Overtaken {
+    /// Nothing that matters: tags, fields, our own writes.
+    No,
+    /// The requester wrote again.
+    Customer {
+        /// What, oldest first.
+        messages: Vec<Message>,
+    },
+    /// A person has it, or it is closed.
+    Person {
+        /// Who, where known.
+        agent: Option<UserId>,
+        /// `assigned`, `replied`, `solved`, `closed`, `merged`, `deleted`.
+        how: &'static str,
+    },
+}
+
+/// The tag that the helpdesk leaves on a ticket that was merged into another.
+const MERGED: &str = "closed_by_merge";
+
+/// Compares a ticket as it is known with how it stands now. Pure; `me` is the user that we act as.
+pub fn overtaken(known: &Ticket, now: &Ticket, me: UserId) -> Overtaken {
+    let ended = |how| Overtaken::Person { agent: None, how };
+    match now.status {
+        TicketStatus::Deleted => return ended("deleted"),
+        TicketStatus::Closed if now.tags.iter().any(|tag| tag == MERGED) => return ended("merged"),
+        TicketStatus::Closed => return ended("closed"),
+        _ => {}
+    }
+    let newest_known = known.messages.iter().map(|message| message.id).max().unwrap_or(CommentId(0));
+    let fresh = || now.messages.iter().filter(|message| message.public && message.id > newest_known);
+    if let Some(reply) = fresh().find(|message| message.author == Author::Agent) {
+        return Overtaken::Person { agent: Some(reply.author_id), how: "replied" };
+    }
+    if let Some(person) = now.assignee.filter(|assignee| *assignee != me && known.assignee != Some(*assignee)) {
+        return Overtaken::Person { agent: Some(person), how: "assigned" };
+    }
+    let ours = fresh().any(|message| message.author == Author::Deskhand);
+    if now.status == TicketStatus::Solved && known.status != TicketStatus::Solved && !ours {
+        return Overtaken::Person { agent: now.assignee.filter(|assignee| *assignee != me), how: "solved" };
+    }
+    let messages: Vec<Message> = fresh().filter(|message| message.author == Author::Requester).cloned().collect();
+    if messages.is_empty() { Overtaken::No } else { Overtaken::Customer { messages } }
+}
+
 /// One of the requester's other tickets, as the list of the helpdesk shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EarlierTicket {

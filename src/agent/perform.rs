@@ -1,5 +1,6 @@
 //! Does one step under its key. Knows vendors and models, knows nothing of the journal.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -20,6 +21,7 @@ use crate::run::entry::{ModelCall, StepResult, Work};
 use crate::run::handover;
 use crate::run::next::{Limits, is_allowed_by};
 use crate::run::state::{RULE_CALL, RunState};
+use crate::ticket::Ticket;
 use crate::tools::{self, Context, Performed, Tools};
 
 /// Everything that a step is done with; built once, shared by all workers.
@@ -59,6 +61,10 @@ pub struct Try<'a> {
     pub work: &'a Work,
     /// It was started before: an effect may have happened.
     pub again: bool,
+    /// Such an earlier try may still be running at the vendor.
+    pub may_still_run: bool,
+    /// The ticket's stamp when the step was started, and how many of its messages were known.
+    pub known: (Timestamp, usize),
     /// When it was first started.
     pub started_at: Timestamp,
     /// How often it was put off already.
@@ -79,6 +85,21 @@ pub enum Tried {
     },
 }
 
+impl Try<'_> {
+    /// The ticket as it was known when the step was started: what was decided rests on that. News that came in since is
+    /// found by the look before the effect, like any other.
+    fn ticket<'a>(&self, state: &'a RunState) -> Cow<'a, Ticket> {
+        let (stamp, messages) = self.known;
+        if stamp == state.ticket.updated_at && messages == state.ticket.messages.len() {
+            return Cow::Borrowed(&state.ticket);
+        }
+        let mut ticket = state.ticket.clone();
+        ticket.updated_at = stamp;
+        ticket.messages.truncate(messages);
+        Cow::Owned(ticket)
+    }
+}
+
 impl Performer {
     /// Tries a step once.
     pub async fn perform(&self, state: &RunState, this: &Try<'_>) -> Tried {
@@ -91,6 +112,11 @@ impl Performer {
             Work::Model { model } => self.turn(state, this, model).await,
             Work::Tool { intent, .. } => self.tool(state, this, intent).await,
             Work::Mail { scheduled } => self.scheduled_mail(state, this, *scheduled).await,
+            Work::Note { text } => {
+                let (nobody, ticket) = (AccountRead::default(), this.ticket(state));
+                let context = self.context(state, this, &ticket, &nobody);
+                self.settle(this, self.tools.tell(&context, text).await)
+            }
         }
     }
 
@@ -147,8 +173,8 @@ impl Performer {
             let failure = Failure { class: FailureClass::Refused, vendor: "deskhand".to_owned(), message };
             return Tried::Finished(StepResult::Failed { failure, call: None });
         }
-        let nobody = AccountRead::default();
-        let context = self.context(state, this, &nobody);
+        let (nobody, ticket) = (AccountRead::default(), this.ticket(state));
+        let context = self.context(state, this, &ticket, &nobody);
         self.settle(this, self.tools.perform(&context, intent).await)
     }
 
@@ -159,12 +185,18 @@ impl Performer {
             let failure = Failure { class: FailureClass::Refused, vendor: "deskhand".to_owned(), message };
             return Tried::Finished(StepResult::Failed { failure, call: None });
         };
-        let nobody = AccountRead::default();
-        let context = self.context(state, this, &nobody);
+        let (nobody, ticket) = (AccountRead::default(), this.ticket(state));
+        let context = self.context(state, this, &ticket, &nobody);
         self.settle(this, tools::send_followup_email::send(&self.tools, &context, &due.mail).await)
     }
 
-    fn context<'a>(&self, state: &'a RunState, this: &Try<'_>, nobody: &'a AccountRead) -> Context<'a> {
+    fn context<'a>(
+        &self,
+        state: &'a RunState,
+        this: &Try<'_>,
+        ticket: &'a Ticket,
+        nobody: &'a AccountRead,
+    ) -> Context<'a> {
         let (rule, approved_by) = match this.work {
             Work::Tool { call, intent: Intent::EscalateToHuman(escalation), .. } if call.as_str() != RULE_CALL => {
                 (handover::rule_of(escalation.reason), None)
@@ -180,11 +212,13 @@ impl Performer {
             run: &state.run,
             step: this.step,
             key: IdempotencyKey::for_step(&state.run, this.step),
-            ticket: &state.ticket,
+            ticket,
             account: state.account.as_ref().unwrap_or(nobody),
             approved_by,
             rule,
             again: this.again,
+            may_still_run: this.may_still_run,
+            taken_over: state.taken_over,
             started_at: this.started_at,
             done_line: handover::effects_line(state),
             language: state.language(),
@@ -202,6 +236,10 @@ impl Performer {
             },
             Ok(Performed::CustomerWrote { messages, stamp }) => StepResult::CustomerWroteFirst { messages, stamp },
             Ok(Performed::Person { agent, how }) => StepResult::PersonFirst { agent, how },
+            Ok(Performed::Lost { vendor, message }) => {
+                let failure = Failure { class: FailureClass::Unknown, vendor: vendor.to_owned(), message };
+                StepResult::Failed { failure, call: None }
+            }
             Err(error) => return self.failed(this, &error),
         })
     }

@@ -20,6 +20,7 @@ use crate::run::entry::{Body, Entry, Outcome, StepResult, Work};
 use crate::run::next::{Next, Rules, next};
 use crate::run::retry::pause_ms;
 use crate::run::state::{Broken, OpenStep, RunState};
+use crate::tools::STILL_RUNNING;
 
 /// How long a lease holds. A live worker renews it at a third; a dead one's runs go on when it has passed.
 pub const LEASE_TTL: Duration = Duration::from_secs(9);
@@ -119,8 +120,8 @@ impl Worker {
                     }
                 }
                 Next::Resume(open) => {
-                    // As they were found: what is written here must not hide that a try's end is not known.
-                    for found in open.iter().filter(|open| !open.work.is_repeatable() && !open.may_have_acted()) {
+                    // They are performed as they were found: this line must not hide that a try's end is not known.
+                    for found in open.iter().filter(|open| open.work.is_effect() && !open.under_way) {
                         let body = Body::StepRetried { step: found.step, attempt: found.attempts + 1 };
                         draft.push(Entry::new(self.clock.now(), body))?;
                     }
@@ -214,7 +215,15 @@ impl Worker {
         // A journal that was put back may have forgotten this very step: then it is looked for from that time on.
         let again = known.forgot_since.is_some() || known.again && (open.work.is_repeatable() || open.may_have_acted());
         let started_at = known.forgot_since.map_or(open.started_at, |since| since.min(open.started_at));
-        let this = Try { step, work: &open.work, again, started_at, attempts };
+        let this = Try {
+            step,
+            work: &open.work,
+            again,
+            may_still_run: known.again && self.may_still_run(open),
+            known: (open.stamp, open.messages),
+            started_at,
+            attempts,
+        };
         let doing = Box::pin(self.performer.perform(state, &this).instrument(span));
         let tried = crash::within(|| format!("{} step={step}", state.run), doing).await;
         match tried {
@@ -236,6 +245,13 @@ impl Worker {
                 Body::StepDelayed { step, attempt, failure, retry_at_ms }
             }
         }
+    }
+
+    /// Whether a try of a step that was found open may still be running at the vendor: a worker died in it, nobody knows how
+    /// short ago, or its answer was lost a moment ago.
+    fn may_still_run(&self, found: &OpenStep) -> bool {
+        let since = self.clock.now().duration_since(found.touched_at);
+        found.under_way || (found.unsure && since.unsigned_abs() < STILL_RUNNING)
     }
 
     /// Makes sure that the lease holds for a while.
@@ -284,5 +300,6 @@ fn kind_of(work: &Work) -> &'static str {
         Work::Model { .. } => "model",
         Work::Tool { intent, .. } => intent.tool().as_str(),
         Work::Mail { .. } => "mail",
+        Work::Note { .. } => "note",
     }
 }

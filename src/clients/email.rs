@@ -1,6 +1,13 @@
 //! Mail by SMTP, one connection per mail, spoken phase by phase: only so can a failure before the mail was handed over be told
 //! from one after it. What to write and to whom is decided elsewhere; nothing here repeats anything, because a mail cannot be
 //! taken back.
+//!
+//! | phase | no answer, connection lost | 4xx | 5xx |
+//! |---|---|---|---|
+//! | connect, greeting, TLS, sign-in, MAIL, RCPT, DATA | `Retry` | `Retry` | `Refused` |
+//! | text and final dot | `Unknown` | `Retry` | `Refused` |
+//!
+//! Text and dot leave in one piece, so a break in between cannot be told from one behind the dot: both are `Unknown`.
 
 use std::time::Duration;
 
@@ -217,7 +224,7 @@ impl Email {
             Ok(Err(error)) if error.is_permanent() || error.is_transient() => return Err(said(&error)),
             Ok(Err(error)) => {
                 let reason = "the connection was lost while the mail was handed over".to_owned();
-                return Err(Error::Unknown { vendor: VENDOR, reason, source: Some(Box::new(error)) });
+                return Err(Error::Unknown { vendor: VENDOR, after: None, reason, source: Some(Box::new(error)) });
             }
             Err(_) => return Err(Error::unknown(VENDOR, "no answer in time after the mail was handed over")),
         };

@@ -53,6 +53,8 @@ pub enum Error {
     Unknown {
         /// Who.
         vendor: &'static str,
+        /// How long the vendor asks us to wait, or how long we had better.
+        after: Option<Duration>,
         /// What happened.
         reason: String,
         /// The cause, where there is one.
@@ -94,12 +96,17 @@ impl Error {
         }
     }
 
-    /// How long the vendor asks us to wait, if it said.
+    /// How long to wait before the next try, if the vendor or the failure says.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Error::Retry { after, .. } => *after,
-            _ => None,
+            Error::Retry { after, .. } | Error::Unknown { after, .. } => *after,
+            Error::Refused { .. } => None,
         }
+    }
+
+    /// It may have been done, and is looked for again after a while.
+    pub fn unsure(vendor: &'static str, after: Option<Duration>, reason: impl Into<String>) -> Self {
+        Error::Unknown { vendor, after, reason: reason.into(), source: None }
     }
 
     /// The same as the journal keeps it.
@@ -107,7 +114,7 @@ impl Error {
         Failure { class: self.class(), vendor: self.vendor().to_owned(), message: self.to_string() }
     }
 
-    fn retry(vendor: &'static str, after: Option<Duration>, reason: impl Into<String>) -> Self {
+    pub(crate) fn retry(vendor: &'static str, after: Option<Duration>, reason: impl Into<String>) -> Self {
         Error::Retry { vendor, after, reason: reason.into() }
     }
 
@@ -116,7 +123,7 @@ impl Error {
     }
 
     fn unknown(vendor: &'static str, reason: impl Into<String>) -> Self {
-        Error::Unknown { vendor, reason: reason.into(), source: None }
+        Error::unsure(vendor, None, reason)
     }
 }
 
@@ -134,7 +141,7 @@ impl Kind {
     fn lost(self, vendor: &'static str, reason: String, source: Option<reqwest::Error>) -> Error {
         match self {
             Kind::Read => Error::Retry { vendor, after: None, reason },
-            Kind::Effect => Error::Unknown { vendor, reason, source: source.map(|e| Box::new(e) as _) },
+            Kind::Effect => Error::Unknown { vendor, after: None, reason, source: source.map(|e| Box::new(e) as _) },
         }
     }
 }

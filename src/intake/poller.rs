@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::clients::zendesk::{IncrementalFrom, TicketHead, Zendesk, own_words};
 use crate::clients::{self};
@@ -18,7 +18,7 @@ use crate::policy::signals;
 use crate::run::draft::Draft;
 use crate::run::entry::{Body, Entry, Outcome};
 use crate::run::state::{Broken, RunState};
-use crate::ticket::{Author, Ticket, TicketStatus};
+use crate::ticket::{Author, Overtaken, Ticket, TicketStatus, overtaken};
 
 /// The lane whose cursor is kept.
 const INCREMENTAL: &str = "incremental";
@@ -100,7 +100,7 @@ impl Poller {
         }
         changed.reverse(); // Oldest first: who has waited longest is served first.
         let newest = changed.iter().map(|head| head.updated_at).max();
-        let arrived = self.take_in(changed, None).await?;
+        let Some(arrived) = self.take_in(changed, None).await? else { return Ok(0) };
         self.watermark = newest.map_or(self.watermark, |newest| newest.max(self.watermark));
         Ok(arrived)
     }
@@ -123,14 +123,15 @@ impl Poller {
                 (_, None) => true,
                 (IncrementalFrom::Start(_), Some(_)) => false,
             };
-            arrived += self.take_in(page.heads, cursor.filter(|_| !stuck)).await?;
+            arrived += self.take_in(page.heads, cursor.filter(|_| !stuck)).await?.unwrap_or(0);
             if page.end_of_stream || stuck {
                 return Ok(arrived);
             }
         }
     }
 
-    async fn take_in(&mut self, heads: Vec<TicketHead>, cursor: Option<Cursor>) -> Result<usize, Error> {
+    /// Takes in a page; `None` when nothing of it was written and it must be read again.
+    async fn take_in(&mut self, heads: Vec<TicketHead>, cursor: Option<Cursor>) -> Result<Option<usize>, Error> {
         let mut newest_by_ticket: BTreeMap<TicketId, TicketHead> = BTreeMap::new();
         let mut order = Vec::new();
         for head in heads {
@@ -160,7 +161,7 @@ impl Poller {
                 Err(journal::Error::Moved { run, .. }) => {
                     // A run moved while its ticket was read. Nothing was written; the next turn looks again.
                     debug!(run.id = %run, "a run moved while its ticket was read; looking again next time");
-                    return Ok(0);
+                    return Ok(None);
                 }
                 Err(failed) => return Err(failed.into()),
             }
@@ -169,33 +170,44 @@ impl Poller {
             self.seen.clear();
         }
         self.seen.extend(stamps);
-        Ok(count)
+        Ok(Some(count))
     }
 
     /// What a changed ticket means: a new run, news for an open one, or nothing.
     async fn look_at(&self, head: TicketHead) -> Result<Option<Arrival>, Error> {
-        if head.status == TicketStatus::Deleted {
-            return Ok(None);
-        }
         let now = self.clock.now();
         let day_ago_ms = (now - SignedDuration::from_hours(24)).as_millisecond();
         let history = self.journal.ticket_history(head.id, day_ago_ms).await?;
-        let messages = match self.zendesk.messages(head.id, head.requester.id, self.settings.me).await {
-            Ok(messages) => messages,
-            Err(clients::Error::Refused { status: Some(404), .. }) => return Ok(None), // Deleted meanwhile.
-            Err(failed) => return Err(failed.into()),
+        let read = match head.status {
+            TicketStatus::Deleted => None,
+            _ => match self.zendesk.messages(head.id, head.requester.id, self.settings.me).await {
+                Ok(messages) => Some(messages),
+                Err(clients::Error::Refused { status: Some(404), .. }) => None, // Deleted meanwhile.
+                Err(failed) => return Err(failed.into()),
+            },
         };
-        let ticket = head.into_ticket(messages);
+        let mut ticket = head.into_ticket(Vec::new());
+        match read {
+            Some(messages) => ticket.messages = messages,
+            None => ticket.status = TicketStatus::Deleted,
+        }
+        if let Some(open) = &history.open {
+            let entries = self.journal.entries(&open.run).await?;
+            return Ok(join(&entries, &ticket, self.settings.me, now).unwrap_or_else(|broken| {
+                // The run is looked after elsewhere; one broken run must not keep all other tickets out.
+                error!(run.id = %open.run, "news cannot join the run: {broken}");
+                None
+            }));
+        }
+        if ticket.status == TicketStatus::Deleted {
+            return Ok(None);
+        }
         let Some(request) = ticket.newest_request() else {
             return Ok(None); // Opened by a colleague; nobody asked us anything.
         };
         let run = RunId::for_trigger(ticket.id, request.id);
         if history.runs.contains(&run) {
             return Ok(None);
-        }
-        if let Some(open) = &history.open {
-            let entries = self.journal.entries(&open.run).await?;
-            return Ok(join(&entries, &ticket, now)?);
         }
         let skip = skip_reason(&ticket, &history, &self.settings);
         let opened = Body::RunOpened {
@@ -217,20 +229,28 @@ impl Poller {
     }
 }
 
-/// News for an open run: the requester's comments that it does not know.
-fn join(entries: &[Entry], ticket: &Ticket, now: Timestamp) -> Result<Option<Arrival>, Broken> {
+/// News for an open run: the requester's comments that it does not know, or that a person has the ticket.
+fn join(entries: &[Entry], ticket: &Ticket, me: UserId, now: Timestamp) -> Result<Option<Arrival>, Broken> {
     let state = RunState::fold(entries)?;
-    let known = |id| state.ticket.messages.iter().any(|message| message.id == id);
-    let fresh = ticket.messages.iter().filter(|m| m.public && m.author == Author::Requester && !known(m.id));
-    let messages: Vec<_> = fresh.cloned().collect();
-    if messages.is_empty() || state.outcome.is_some() {
+    if state.outcome.is_some() {
         return Ok(None);
     }
     let run = state.run.clone();
+    let body = match overtaken(&state.ticket, ticket, me) {
+        Overtaken::No => return Ok(None),
+        Overtaken::Customer { messages } => {
+            info!(run.id = %run, "the customer wrote again; the message joins the run");
+            Body::CustomerWrote { messages, stamp: ticket.updated_at }
+        }
+        Overtaken::Person { .. } if state.taken_over => return Ok(None),
+        Overtaken::Person { agent, how } => {
+            info!(run.id = %run, "a person has the ticket ({how}); the agent's part ends");
+            Body::TakenOver { by: None, agent, how: how.to_owned() }
+        }
+    };
     let mut draft = Draft::new(state);
-    draft.push(Entry::new(now, Body::CustomerWrote { messages, stamp: ticket.updated_at }))?;
+    draft.push(Entry::new(now, body))?;
     let (expected_len, entries, projection) = draft.take();
-    info!(run.id = %run, "the customer wrote again; the message joins the run");
     Ok(Some(Arrival::Join { run, expected_len, entries, projection: Box::new(projection) }))
 }
 

@@ -58,7 +58,11 @@ pub fn decide(
     let state = RunState::fold(entries)?;
     let found = find(&state, approval)?;
     match (found.state, &found.decided) {
-        (ApprovalState::Waiting, _) if state.outcome.is_none() => {}
+        // Past its time it has expired, whether or not that is written down yet.
+        (ApprovalState::Waiting, _) if state.outcome.is_none() && now.as_millisecond() >= found.due_ms => {
+            return Err(Refused::NotWaiting(ApprovalState::Expired));
+        }
+        (ApprovalState::Waiting, _) if state.outcome.is_none() && !state.taken_over => {}
         (_, Some(decided)) => return Err(Refused::AlreadyDecided { by: decided.by.clone(), at: decided.at }),
         (other, None) => return Err(Refused::NotWaiting(other)),
     }
@@ -107,7 +111,8 @@ fn check_amount(state: &RunState, approval: &Approval, amount: Money) -> Result<
     if amount.currency != refund.currency || amount.minor <= 0 {
         return Err(Refused::BadAmount(format!("enter an amount above 0 in {}", refund.currency)));
     }
-    let rest = state.account.as_ref().and_then(|account| account.payment(&refund.payment)).map(|p| p.refundable);
+    let records = state.fresh.as_ref().map(|(account, _)| account).or(state.account.as_ref());
+    let rest = records.and_then(|account| account.payment(&refund.payment)).map(|payment| payment.refundable);
     match rest {
         Some(rest) if amount.minor > rest.minor => {
             Err(Refused::BadAmount(format!("enter an amount of {rest} or less: that is all that is left to refund")))

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::account::AccountRead;
 pub use crate::failure::{Failure, FailureClass};
 use crate::ids::{ApprovalId, CommentId, RunId, StepNo, ToolCallId, UserId};
-use crate::intent::Intent;
+use crate::intent::{Intent, ToolKind};
 use crate::money::{Cost, Money};
 use crate::policy::facts::{ConfirmedEffect, Route};
 use crate::policy::{Judgement, RuleId};
@@ -75,8 +75,8 @@ pub enum Body {
         /// When to try again, in milliseconds since the Unix epoch.
         retry_at_ms: i64,
     },
-    /// A further try begins, of work that no vendor's key guards: on disk before it leaves, so that a death in it is seen.
-    /// (Work under a key is looked for before it is repeated and needs no such line.)
+    /// A further try of an effect begins: on disk before it leaves, so that a death in it is seen. (The first try begins with
+    /// `StepStarted`; reads and model calls need no such line.)
     StepRetried {
         /// Which step.
         step: StepNo,
@@ -135,6 +135,17 @@ pub enum Body {
         /// Who.
         by: String,
     },
+    /// What the decision rests on changed before it was carried out: nothing was done, and the same is asked anew.
+    ApprovalReopened {
+        /// Which approval.
+        approval: ApprovalId,
+        /// Why it is asked anew, and what the rule looks at now.
+        judgement: Judgement,
+        /// Binds the next decision to what is shown now.
+        digest: String,
+        /// When it expires now, in milliseconds since the Unix epoch.
+        due_ms: i64,
+    },
     /// Nobody answered in time.
     ApprovalExpired {
         /// Which approval.
@@ -153,7 +164,7 @@ pub enum Body {
         /// The helpdesk's number of that person.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         agent: Option<UserId>,
-        /// How it was noticed: `assigned`, `replied`, `page`, `closed`.
+        /// How it was noticed: `assigned`, `replied`, `solved`, `closed`, `merged`, `deleted`, `page`.
         how: String,
     },
     /// The run is over (a scheduled mail may still be due).
@@ -194,6 +205,11 @@ pub enum Work {
         /// The step that scheduled it.
         scheduled: StepNo,
     },
+    /// Tells the colleagues on the ticket, in a note of its own, what was done before the agent's part ended.
+    Note {
+        /// What.
+        text: String,
+    },
 }
 
 impl Work {
@@ -203,7 +219,16 @@ impl Work {
         match self {
             Work::Tool { intent: Intent::SendFollowupEmail(mail), .. } => mail.after_s > 0,
             Work::Mail { .. } => false,
-            Work::ReadFacts | Work::Route { .. } | Work::Model { .. } | Work::Tool { .. } => true,
+            Work::ReadFacts | Work::Route { .. } | Work::Model { .. } | Work::Tool { .. } | Work::Note { .. } => true,
+        }
+    }
+
+    /// Whether others can see what it does.
+    pub fn is_effect(&self) -> bool {
+        match self {
+            Work::Tool { intent, .. } => intent.tool().kind() != ToolKind::Read,
+            Work::Mail { .. } | Work::Note { .. } => true,
+            Work::ReadFacts | Work::Route { .. } | Work::Model { .. } => false,
         }
     }
 }
@@ -262,7 +287,7 @@ pub enum StepResult {
         /// The helpdesk's number of the person, where known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         agent: Option<UserId>,
-        /// `assigned`, `replied`, `closed`.
+        /// `assigned`, `replied`, `solved`, `closed`, `merged`, `deleted`, `page`.
         how: String,
     },
     /// Given up.

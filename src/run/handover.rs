@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::intent::{EscalateToHuman, EscalationReason, Priority};
 use crate::policy::facts::ConfirmedEffect;
 use crate::policy::{Judgement, RuleId};
+use crate::run::entry::{FailureClass, Work};
 use crate::run::state::RunState;
 
 /// The sentences to the customer, by language (two letters). `{{name}}` stands for the requester's first name.
@@ -97,6 +98,43 @@ pub fn effects_line(state: &RunState) -> String {
         })
         .collect();
     format!("Done: {}.", lines.join("; "))
+}
+
+/// What a person who took the ticket must learn: what was done before, and what may have been. `None`: nothing was.
+pub fn report(state: &RunState) -> Option<String> {
+    let done = state.effects.iter().filter(|effect| !matches!(effect, ConfirmedEffect::Mail { sent: false, .. }));
+    let unknown: Vec<String> = state
+        .failures
+        .iter()
+        .filter(|(work, failure)| work.is_effect() && failure.class == FailureClass::Unknown)
+        .filter_map(|(work, failure)| match work {
+            Work::Tool { intent, .. } => Some(format!(
+                "It is not known whether `{}` had an effect: {}. Look at {} before you repeat it.",
+                intent.tool(),
+                failure.message,
+                failure.vendor
+            )),
+            _ => None,
+        })
+        .collect();
+    let mut lines = Vec::new();
+    if done.count() > 0 {
+        lines.push(effects_line(state));
+    }
+    lines.extend(unknown);
+    if lines.is_empty() {
+        return None;
+    }
+    if state.next_mail().is_some() {
+        lines.push("The follow-up mail that was scheduled will not be sent.".to_owned());
+    }
+    lines.push("The customer has not been told of it.".to_owned());
+    Some(format!("The agent worked on this ticket until a person took it.\n\n{}", lines.join("\n\n")))
+}
+
+/// What happened after the run's end that a colleague must learn of: a promised mail that did not leave.
+pub fn after_the_end(state: &RunState) -> Option<String> {
+    (!state.untold.is_empty()).then(|| state.untold.join("\n\n"))
 }
 
 fn holding(state: &RunState, texts: &HoldingTexts) -> String {

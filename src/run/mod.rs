@@ -7,6 +7,7 @@ pub mod draft;
 pub mod entry;
 pub mod handover;
 pub mod next;
+pub mod recheck;
 pub mod refunds;
 pub mod retry;
 pub mod row;

@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::ids::{ApprovalId, ToolCallId};
-use crate::intent::{Intent, ToolKind};
+use crate::intent::{Intent, ToolKind, ToolName};
 use crate::money::Cost;
 use crate::policy::facts::Complexity;
 use crate::policy::{Judgement, Policy, RULES_VERSION, RuleId, Verdict, rules};
 use crate::run::entry::{Body, Decision, FailureClass, Outcome, Work};
 use crate::run::handover::{self, HoldingTexts};
+use crate::run::recheck::{Recheck, recheck};
 use crate::run::row::ApprovalState;
 use crate::run::state::{Call, CallState, OpenStep, RULE_CALL, RunState, Turn};
 
@@ -155,6 +156,9 @@ fn decide(state: &RunState, rules: &Rules, now: Timestamp) -> Next {
         return resume(state, now_ms); // A crash, or a vendor's outage, came between start and finish.
     }
     if state.outcome.is_some() {
+        if let Some(text) = handover::after_the_end(state) {
+            return Next::Start(vec![Work::Note { text }]);
+        }
         return match state.next_mail() {
             Some(mail) if mail.due_ms <= now_ms => Next::Start(vec![Work::Mail { scheduled: mail.step }]),
             Some(mail) => Next::Wait { until_ms: mail.due_ms },
@@ -162,7 +166,7 @@ fn decide(state: &RunState, rules: &Rules, now: Timestamp) -> Next {
         };
     }
     if state.taken_over {
-        return Next::Record(vec![Body::RunClosed { outcome: Outcome::TakenOver }]);
+        return taken_over(state);
     }
     if let Some(outcome) = &state.ended {
         return Next::Record(vec![Body::RunClosed { outcome: outcome.clone() }]);
@@ -186,13 +190,29 @@ fn decide(state: &RunState, rules: &Rules, now: Timestamp) -> Next {
         let judgement = rules::judge_ticket(&state.facts(), &rules.policy);
         return Next::Record(vec![Body::Judged { call: None, judgement }]);
     }
-    if let Some(next) = pending_approval(state, rules, now_ms) {
+    if let Some(next) = pending_approval(state, rules, now) {
         return next;
     }
     match state.turns.last() {
         None => model_step(state, rules, now_ms),
         Some(turn) => after_turn(state, turn, rules, now_ms),
     }
+}
+
+/// A person has the ticket: they are told once what was done before, then the run is over. Where they cannot be told on the
+/// ticket (it is closed or gone), the run is parked with it, for a person to see on the page.
+fn taken_over(state: &RunState) -> Next {
+    let report = handover::report(state);
+    if let Some(text) = report.clone().filter(|_| !state.told) {
+        return Next::Start(vec![Work::Note { text }]);
+    }
+    let outcome = match (state.failures.last(), report) {
+        (Some((Work::Note { .. }, failure)), Some(report)) => Outcome::Failed {
+            message: format!("the colleagues could not be told on the ticket ({}): {report}", failure.message),
+        },
+        _ => Outcome::TakenOver,
+    };
+    Next::Record(vec![Body::RunClosed { outcome }])
 }
 
 /// Why a rule stops the run here: the judgement of the ticket, or of a call of the newest turn. `None`: nothing stops it.
@@ -229,6 +249,9 @@ fn resume(state: &RunState, now_ms: i64) -> Next {
 fn closing_failed(state: &RunState) -> Option<String> {
     let (work, failure) = state.failures.last()?;
     let Work::Tool { intent, .. } = work else { return None };
+    if intent.tool() == ToolName::LogResolution && failure.class == FailureClass::Refused {
+        return None; // Surely not written: the ticket is handed over instead.
+    }
     (intent.tool().kind() == ToolKind::Ends).then(|| format!("{}: {}", failure.vendor, failure.message))
 }
 
@@ -244,12 +267,14 @@ fn failure_judgement(state: &RunState) -> Option<Judgement> {
         {
             RuleId::EffectUnknown
         }
-        Work::Tool { .. } | Work::Mail { .. } => return None, // The model reads of it and decides.
+        Work::Tool { intent, .. } if intent.tool().kind() == ToolKind::Ends => RuleId::VendorFailed,
+        Work::Tool { .. } | Work::Mail { .. } | Work::Note { .. } => return None, // The model reads of it and decides.
     };
     Some(Judgement::new(rule, Verdict::Escalate, said))
 }
 
-fn pending_approval(state: &RunState, rules: &Rules, now_ms: i64) -> Option<Next> {
+fn pending_approval(state: &RunState, rules: &Rules, now: Timestamp) -> Option<Next> {
+    let now_ms = now.as_millisecond();
     let approval = state.pending_approval()?;
     let Some(decided) = &approval.decided else {
         if now_ms < approval.due_ms {
@@ -263,14 +288,24 @@ fn pending_approval(state: &RunState, rules: &Rules, now_ms: i64) -> Option<Next
             Body::Judged { call: None, judgement },
         ]));
     };
-    if now_ms < decided.hold_until_ms {
+    if now_ms < decided.hold_until_ms && !approval.is_outdated() {
         return Some(Next::Wait { until_ms: decided.hold_until_ms });
     }
     Some(match approval.allowed_intent() {
-        Some(intent) => {
-            let (call, approval) = (approval.call.clone(), Some(approval.id.clone()));
-            Next::Start(vec![Work::Tool { call, intent, approval }])
-        }
+        Some(intent) => match recheck(state, approval, &rules.policy, now) {
+            Recheck::Read => Next::Start(vec![Work::ReadFacts]),
+            Recheck::Go => {
+                let (call, approval) = (approval.call.clone(), Some(approval.id.clone()));
+                Next::Start(vec![Work::Tool { call, intent, approval }])
+            }
+            Recheck::Ask(judgement) => Next::Record(vec![Body::ApprovalReopened {
+                approval: approval.id.clone(),
+                judgement,
+                digest: digest(&approval.intent, state.ticket.updated_at),
+                due_ms: now_ms.saturating_add(rules.limits.approval_due_s.saturating_mul(1_000)),
+            }]),
+            Recheck::HandOver(judgement) => Next::Record(vec![Body::Judged { call: None, judgement }]),
+        },
         None => {
             let note = match decided.note.trim() {
                 "" => String::new(),

@@ -142,6 +142,8 @@ pub struct Approval {
     pub state: ApprovalState,
     /// The answer: what, who, their note, when, until when it can be undone.
     pub decided: Option<Decided>,
+    /// The customer wrote after the decision: it was made before those words.
+    pub news: bool,
 }
 
 /// A person's answer.
@@ -160,6 +162,11 @@ pub struct Decided {
 }
 
 impl Approval {
+    /// An approval that was given before the customer wrote again: it does not stand, and is asked anew at once.
+    pub fn is_outdated(&self) -> bool {
+        self.news && self.allowed_intent().is_some()
+    }
+
     /// What may be carried out: the intent with the amount as decided. `None` while undecided, or rejected.
     pub fn allowed_intent(&self) -> Option<Intent> {
         match (&self.decided.as_ref()?.decision, &self.intent) {
@@ -209,8 +216,10 @@ pub struct RunState {
     pub len: u64,
     /// The number of the next step.
     pub next_step: StepNo,
-    /// What the vendors' records say.
+    /// What the vendors' records said when the run began: what the model was shown.
     pub account: Option<AccountRead>,
+    /// What they said when they were read again before an approved effect, and when that was.
+    pub fresh: Option<(AccountRead, Timestamp)>,
     /// What the router read.
     pub route: Option<Route>,
     /// What the rules said of the ticket as it stands.
@@ -241,6 +250,10 @@ pub struct RunState {
     pub ended: Option<Outcome>,
     /// A person has it.
     pub taken_over: bool,
+    /// The colleagues were told what was done before that, or it was tried; `false`: not yet.
+    pub told: bool,
+    /// What happened after the run's end that a colleague must learn of.
+    pub untold: Vec<String>,
     /// How it ended.
     pub outcome: Option<Outcome>,
     /// When it ended.
@@ -274,6 +287,7 @@ impl RunState {
             len: 1,
             next_step: StepNo(1),
             account: None,
+            fresh: None,
             route: None,
             ticket_judgement: None,
             turns: Vec::new(),
@@ -289,6 +303,8 @@ impl RunState {
             first_answer_at: None,
             ended: None,
             taken_over: false,
+            told: false,
+            untold: Vec::new(),
             outcome: None,
             closed_at: None,
             steps: 0,
@@ -369,11 +385,13 @@ impl RunState {
                     due_ms: *due_ms,
                     state: ApprovalState::Waiting,
                     decided: None,
+                    news: false,
                 });
             }
             Body::ApprovalDecided { approval, decision, by, note, hold_until_ms } => {
                 let found = self.approval_in(approval, ApprovalState::Waiting)?;
                 found.state = ApprovalState::Held;
+                found.news = false;
                 found.decided = Some(Decided {
                     decision: decision.clone(),
                     by: by.clone(),
@@ -386,6 +404,15 @@ impl RunState {
                 let found = self.approval_in(approval, ApprovalState::Held)?;
                 found.state = ApprovalState::Waiting;
                 found.decided = None;
+            }
+            Body::ApprovalReopened { approval, judgement, digest, due_ms } => {
+                let found = self.approval_in(approval, ApprovalState::Held)?;
+                found.state = ApprovalState::Waiting;
+                found.decided = None;
+                found.news = false;
+                found.judgement = judgement.clone();
+                found.digest.clone_from(digest);
+                found.due_ms = *due_ms;
             }
             Body::ApprovalExpired { approval } => {
                 self.approval_in(approval, ApprovalState::Waiting)?.state = ApprovalState::Expired;
@@ -424,6 +451,16 @@ impl RunState {
             Some(turn) => turn.news.extend(fresh),
         }
         self.ticket_judgement = None; // The new words may call for a person.
+        self.answer_is_not_the_last();
+        for approval in self.approvals.iter_mut().filter(|approval| approval.state == ApprovalState::Held) {
+            approval.news = true;
+        }
+    }
+
+    /// The customer wrote while an answer was on its way, or before the run was closed behind it: the run goes on with the new
+    /// words. (A hand-over stays one: the colleague reads them.)
+    fn answer_is_not_the_last(&mut self) {
+        self.ended.take_if(|ended| matches!(ended, Outcome::Resolved | Outcome::WaitingCustomer));
     }
 
     fn step_started(&mut self, step: StepNo, work: &Work, at: Timestamp) -> Result<(), String> {
@@ -466,10 +503,20 @@ impl RunState {
     fn step_finished(&mut self, step: StepNo, result: &StepResult, at: Timestamp) -> Result<(), String> {
         let open = self.open.remove(&step).ok_or_else(|| format!("step {step} is not open"))?;
         if let Work::Tool { approval: Some(id), .. } = &open.work {
-            self.approval_in(id, ApprovalState::Executing)?.state = ApprovalState::Done;
+            let not_sent = matches!(
+                result,
+                StepResult::CustomerWroteFirst { .. }
+                    | StepResult::PersonFirst { .. }
+                    | StepResult::Tool { is_error: true, .. }
+            );
+            self.approval_in(id, ApprovalState::Executing)?.state =
+                if not_sent { ApprovalState::Withdrawn } else { ApprovalState::Done };
         }
         match (&open.work, result) {
-            (Work::ReadFacts, StepResult::Facts { account }) => self.account = Some((**account).clone()),
+            (Work::ReadFacts, StepResult::Facts { account }) => match self.account {
+                None => self.account = Some((**account).clone()),
+                Some(_) => self.fresh = Some(((**account).clone(), at)),
+            },
             (Work::Route { .. }, StepResult::Routed { route, call }) => {
                 self.count(call);
                 self.route = Some(route.clone());
@@ -480,9 +527,15 @@ impl RunState {
             }
             (Work::Tool { call, intent, .. }, StepResult::Tool { output, is_error, effect, stamp, .. }) => {
                 self.tool_finished(step, call, intent, output, *is_error, effect.as_ref(), *stamp, at)?;
+                if open.messages < self.ticket.messages.len() {
+                    self.answer_is_not_the_last();
+                }
             }
-            (Work::Mail { scheduled }, StepResult::Tool { effect, .. }) => {
+            (Work::Mail { scheduled }, StepResult::Tool { effect, output, is_error, .. }) => {
                 self.settle_mail(*scheduled)?;
+                if *is_error {
+                    self.untold.push(format!("A follow-up mail was due and was not sent: {}", output["error"]));
+                }
                 if let Some(ConfirmedEffect::Mail { after_s, .. }) = effect {
                     let sent = self
                         .effects
@@ -493,7 +546,26 @@ impl RunState {
                     }
                 }
             }
+            (Work::Mail { scheduled }, StepResult::Failed { failure, .. }) => {
+                self.settle_mail(*scheduled)?;
+                let how = match failure.class {
+                    FailureClass::Unknown => "may have been sent, and is not sent again",
+                    FailureClass::Refused | FailureClass::Retry => "was not sent",
+                };
+                self.untold.push(format!("A follow-up mail was due. It {how}: {}", failure.message));
+                self.failures.push((open.work.clone(), failure.clone()));
+            }
             (Work::Mail { scheduled }, _) => self.settle_mail(*scheduled)?,
+            (Work::Note { .. }, StepResult::Tool { stamp, .. }) => {
+                self.told = true;
+                self.untold.clear();
+                self.ticket.updated_at = stamp.unwrap_or(self.ticket.updated_at);
+            }
+            (Work::Note { .. }, StepResult::Failed { failure, .. }) => {
+                self.told = true;
+                self.untold.clear();
+                self.failures.push((open.work.clone(), failure.clone()));
+            }
             (Work::Tool { .. }, StepResult::CustomerWroteFirst { messages, stamp }) => {
                 self.customer_wrote(messages, *stamp);
                 let told = serde_json::json!({
@@ -681,8 +753,11 @@ impl RunState {
         self.route.as_ref().map_or("en", |route| route.language.as_str())
     }
 
-    /// The next mail that is due, if there is one.
+    /// The next mail that is due, if there is one. Once a person has the ticket, none is sent any more.
     pub fn next_mail(&self) -> Option<&ScheduledMail> {
+        if self.outcome == Some(Outcome::TakenOver) {
+            return None;
+        }
         self.mails.iter().filter(|mail| !mail.settled).min_by_key(|mail| mail.due_ms)
     }
 
@@ -692,7 +767,8 @@ impl RunState {
         let retry = self.open.values().filter_map(|open| open.retry_at_ms).min();
         if self.outcome.is_some() {
             let mail = self.next_mail().map(|mail| mail.due_ms);
-            let started = (!self.open.is_empty()).then_some(self.now.as_millisecond());
+            let due_now = !self.open.is_empty() || !self.untold.is_empty();
+            let started = due_now.then_some(self.now.as_millisecond());
             return (RunStatus::Closed, retry.or(started).or(mail));
         }
         if let Some(retry_at_ms) = retry
@@ -705,6 +781,7 @@ impl RunState {
                 Some(approval) if approval.state == ApprovalState::Waiting => {
                     return (RunStatus::WaitingApproval, Some(approval.due_ms));
                 }
+                Some(approval) if approval.is_outdated() => {}
                 Some(Approval { decided: Some(decided), .. }) => {
                     return (RunStatus::WaitingTime, Some(decided.hold_until_ms));
                 }

@@ -4,58 +4,100 @@
 use serde_json::json;
 
 use super::ticket_write::guard;
-use super::{Answer, Context, Error, Performed, Tools};
+use super::{Answer, Context, Error, Performed, STILL_RUNNING, Tools};
 use crate::account::Refund;
+use crate::clients::stripe::{ALREADY_REFUNDED, AMOUNT_TOO_LARGE};
 use crate::intent::CreateRefund;
 use crate::policy::facts::ConfirmedEffect;
 
-/// For how long the vendor surely remembers a key, in seconds: it may forget after 24 hours.
+/// For how long the vendor surely remembers a key, in seconds. It may forget after 24 hours; an hour is for a clock that was
+/// set right in between, another for slowness.
 ///
 /// Source: <https://docs.stripe.com/api/idempotent_requests>, 2026-11.
-const KEY_LIVES_S: i64 = 23 * 3_600;
+const KEY_LIVES_S: i64 = 22 * 3_600;
 
 pub(super) async fn perform(tools: &Tools, context: &Context<'_>, refund: &CreateRefund) -> Result<Performed, Error> {
     if context.again {
         // It may have happened: look before anything else, whatever changed on the ticket since.
-        if let Some(done) = tools.stripe.find_refund(&refund.payment, &context.key, context.started_at).await? {
+        if let Some(done) = find(tools, context, refund).await? {
             return Ok(confirmed(context, refund, &done));
         }
         let age_s = tools.clock.now().as_second() - context.started_at.as_second();
         if age_s >= KEY_LIVES_S {
-            return Ok(Performed::refusal(
-                "the refund was not made and its key has expired",
-                "do not claim it; escalate with what you found",
-            ));
+            let message = "the refund was begun too long ago for its key to guard it, and was not found among the \
+                           payment's refunds; it was not repeated";
+            return Ok(Performed::Lost { vendor: "stripe", message: message.to_owned() });
         }
     }
-    if let Some(overtaken) = guard(tools, context).await? {
-        return Ok(overtaken);
+    if let Some(instead) = forbidden(tools, context, refund).await? {
+        return undone(tools, context, refund, instead).await;
     }
-    let Some(found) = tools.stripe.payment(&refund.payment).await? else {
-        return Ok(Performed::refusal("not found", "use a payment id from get_order_status"));
-    };
+    let (ticket, run) = (context.ticket.id, context.run);
+    match tools.stripe.refund(&context.key, &refund.payment, refund.amount(), refund.reason, ticket, run).await {
+        Ok(done) => Ok(confirmed(context, refund, &done.refund)),
+        // Nothing is left of the payment: perhaps because of an earlier try of ours.
+        Err(error) if matches!(error.code(), Some(ALREADY_REFUNDED | AMOUNT_TOO_LARGE)) => {
+            match find(tools, context, refund).await? {
+                Some(done) => Ok(confirmed(context, refund, &done)),
+                None => Err(error),
+            }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn find(tools: &Tools, context: &Context<'_>, refund: &CreateRefund) -> Result<Option<Refund>, Error> {
+    tools.stripe.find_refund(&refund.payment, &context.key, context.started_at).await
+}
+
+/// What speaks against the refund in this second; `None`: nothing does.
+async fn forbidden(tools: &Tools, context: &Context<'_>, refund: &CreateRefund) -> Result<Option<Performed>, Error> {
+    if let Some(overtaken) = guard(tools, context).await? {
+        return Ok(Some(overtaken));
+    }
+    let not_found = || Some(Performed::refusal("not found", "use a payment id from get_order_status"));
+    let Some(found) = tools.stripe.payment(&refund.payment).await? else { return Ok(not_found()) };
     let owner = context.account.customer().and_then(|customer| customer.stripe.as_ref());
     if found.customer.as_ref() != owner {
-        return Ok(Performed::refusal("not found", "use a payment id from get_order_status"));
+        return Ok(not_found());
     }
-    let payment = found.payment;
-    let amount = refund.amount();
+    let (payment, amount) = (found.payment, refund.amount());
     if payment.disputed {
-        return Ok(Performed::refusal(
-            "the cardholder disputes this payment",
-            "escalate with reason ambiguous_account",
-        ));
+        let why = "the cardholder disputes this payment";
+        return Ok(Some(Performed::refusal(why, "escalate with reason ambiguous_account")));
     }
     if payment.refundable.currency != amount.currency || payment.refundable.minor < amount.minor {
         let rest = payment.refundable;
-        return Ok(Performed::refusal(
+        return Ok(Some(Performed::refusal(
             format!("only {rest} of this payment can still go back"),
             "someone may have refunded it already; call get_order_status and decide anew",
+        )));
+    }
+    Ok(None)
+}
+
+/// Ends the step without a refund, but only once no earlier try can have made it: one that was on its way while we looked is
+/// found by the second look, and one that may still be running is waited for. Otherwise nobody would learn of it.
+async fn undone(
+    tools: &Tools,
+    context: &Context<'_>,
+    refund: &CreateRefund,
+    instead: Performed,
+) -> Result<Performed, Error> {
+    if !context.again {
+        return Ok(instead);
+    }
+    if let Some(done) = find(tools, context, refund).await? {
+        return Ok(confirmed(context, refund, &done));
+    }
+    if context.may_still_run {
+        return Err(Error::unsure(
+            "stripe",
+            Some(STILL_RUNNING),
+            "the refund was not found, but may still be on its way",
         ));
     }
-    let (ticket, run) = (context.ticket.id, context.run);
-    let done = tools.stripe.refund(&context.key, &refund.payment, amount, refund.reason, ticket, run).await?;
-    Ok(confirmed(context, refund, &done.refund))
+    Ok(instead)
 }
 
 fn confirmed(context: &Context<'_>, refund: &CreateRefund, done: &Refund) -> Performed {

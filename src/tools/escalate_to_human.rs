@@ -2,6 +2,7 @@
 //!
 //! One write of a ticket carries one comment. The sentence to the customer is that comment, together with group, priority and
 //! status; the note goes first, as a write of its own under its own mark, so that a crash between the two repeats neither.
+//! New words of the customer do not stop a hand-over: the colleague reads them. A person who takes the ticket does.
 
 use super::ticket_write::{Write, note, write};
 use super::{Context, Error, Performed, Tools};
@@ -37,7 +38,7 @@ pub(super) async fn perform(
             group,
             priority: Some(escalation.priority),
             tag: "deskhand_escalated",
-            stamp_is_ours: true,
+            hands_over: true,
         },
     )
     .await

@@ -4,7 +4,7 @@ use pulldown_cmark::{Options, Parser, html};
 
 use super::ticket_write::{Write, write};
 use super::{Context, Error, Performed, Tools};
-use crate::clients::zendesk::Assignee;
+use crate::clients::zendesk::{Assignee, SOLVE_INVALID};
 use crate::intent::{LogResolution, ResolutionOutcome};
 use crate::ticket::TicketStatus;
 
@@ -13,24 +13,28 @@ pub(super) async fn perform(
     context: &Context<'_>,
     resolution: &LogResolution,
 ) -> Result<Performed, Error> {
+    let answer = |status, tag| Write {
+        html: answer_html(&resolution.answer),
+        status,
+        assignee: Assignee::To(tools.me),
+        group: None,
+        priority: None,
+        tag,
+        hands_over: false,
+    };
     let status = match resolution.outcome {
         ResolutionOutcome::Solved => TicketStatus::Solved,
         ResolutionOutcome::WaitingForCustomer => TicketStatus::Pending,
     };
-    write(
-        tools,
-        context,
-        Write {
-            html: answer_html(&resolution.answer),
-            status,
-            assignee: Assignee::To(tools.me),
-            group: None,
-            priority: None,
-            tag: "deskhand_answered",
-            stamp_is_ours: false,
-        },
-    )
-    .await
+    match write(tools, context, answer(status, "deskhand_answered")).await {
+        // Fields that the helpdesk wants before a ticket is solved are a person's to fill in. Nothing was written: the answer
+        // goes out and the ticket stays open for them, under a tag of its own.
+        Err(error) if error.code() == Some(SOLVE_INVALID) && status == TicketStatus::Solved => {
+            tracing::warn!(ticket.id = %context.ticket.id, "the ticket cannot be solved and stays open: {error}");
+            write(tools, context, answer(TicketStatus::Open, "deskhand_unsolved")).await
+        }
+        other => other,
+    }
 }
 
 /// Markdown of the model → HTML with nothing in it but text structure and links.

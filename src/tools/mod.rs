@@ -2,6 +2,7 @@
 //! calls of the vendors' clients and their answer into compact JSON. No policy and no journal here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use schemars::{JsonSchema, generate::SchemaSettings};
@@ -27,8 +28,6 @@ pub mod search_knowledge_base;
 pub mod send_followup_email;
 mod ticket_write;
 pub mod update_subscription;
-
-pub use ticket_write::{Overtaken, overtaken};
 
 /// What the tools work with; built once.
 pub struct Tools {
@@ -79,6 +78,10 @@ pub struct Context<'a> {
     pub rule: RuleId,
     /// An earlier try of the same step may have acted. For work under a key or mark every further try counts as such.
     pub again: bool,
+    /// Such a try may still be running at the vendor: what is not found yet may come.
+    pub may_still_run: bool,
+    /// A person took the ticket on our pages: nothing new is done.
+    pub taken_over: bool,
     /// When the step was first started.
     pub started_at: Timestamp,
     /// What was done in this run, in one line for a colleague.
@@ -103,8 +106,15 @@ pub enum Performed {
     Person {
         /// Who, where known.
         agent: Option<UserId>,
-        /// `assigned`, `replied`, `closed`.
+        /// `assigned`, `replied`, `solved`, `closed`, `merged`, `deleted`, `page`.
         how: String,
+    },
+    /// It may have been done, and nothing that can still be asked will tell: never repeated, a person must look.
+    Lost {
+        /// At which vendor.
+        vendor: &'static str,
+        /// What is known.
+        message: String,
     },
 }
 
@@ -133,6 +143,10 @@ impl Performed {
     }
 }
 
+/// How long a request whose answer was lost may still be running at a vendor. Our longest patience for an answer is 80 s;
+/// what runs longer than that has been given up on the other side as well.
+pub const STILL_RUNNING: Duration = Duration::from_secs(120);
+
 /// Why a tool's work did not come to an end; the class says what may be done about it.
 pub type Error = clients::Error;
 
@@ -150,6 +164,11 @@ impl Tools {
             Intent::EscalateToHuman(escalation) => escalate_to_human::perform(self, context, escalation).await,
             Intent::LogResolution(resolution) => log_resolution::perform(self, context, resolution).await,
         }
+    }
+
+    /// Tells the colleagues on the ticket what was done, once, whoever has the ticket now.
+    pub async fn tell(&self, context: &Context<'_>, text: &str) -> Result<Performed, Error> {
+        ticket_write::tell(self, context, &log_resolution::answer_html(text)).await
     }
 }
 

@@ -32,11 +32,8 @@ pub(super) async fn perform(
 /// Sends a mail now: one asked for at once, or a scheduled one that is due.
 pub async fn send(tools: &Tools, context: &Context<'_>, mail: &SendFollowupEmail) -> Result<Performed, Error> {
     if context.again {
-        return Err(Error::Unknown {
-            vendor: "email",
-            reason: "sending was interrupted; the mail may have left and is not sent again".to_owned(),
-            source: None,
-        });
+        let message = "sending was interrupted; the mail may have left and is not sent again".to_owned();
+        return Ok(Performed::Lost { vendor: "email", message });
     }
     let (Some(email), Some(address)) = (&tools.email, &context.ticket.requester.address) else {
         return Ok(Performed::refusal("no mail can be sent to this requester", "answer on the ticket instead"));

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::get_customer::subscription_output;
 use super::ticket_write::guard;
-use super::{Answer, Context, Error, Performed, Tools};
+use super::{Answer, Context, Error, Performed, STILL_RUNNING, Tools};
 use crate::account::Subscription;
 use crate::clients::billing::{Billing, Operation, OperationState, VERSION_CONFLICT};
 use crate::intent::UpdateSubscription;
@@ -28,16 +28,43 @@ pub(super) async fn perform(
         return settled(billing, change, done).await;
     }
     if let Some(overtaken) = guard(tools, context).await? {
-        return Ok(overtaken);
+        return undone(billing, context, change, overtaken).await;
     }
     match billing.act(&context.key, known.version.as_deref(), change).await {
         Ok(done) => settled(billing, change, done).await,
-        Err(error) if error.code() == Some(VERSION_CONFLICT) => Ok(Performed::refusal(
-            "the subscription changed since it was read",
-            "do not claim the change; escalate with what the customer asked for",
-        )),
+        // The record has another version: perhaps because an earlier try of ours landed.
+        Err(error) if error.code() == Some(VERSION_CONFLICT) => {
+            let instead = Performed::refusal(
+                "the subscription changed since it was read",
+                "do not claim the change; escalate with what the customer asked for",
+            );
+            undone(billing, context, change, instead).await
+        }
         Err(error) => Err(error),
     }
+}
+
+/// Ends the step without the change, but only once no earlier try can have made it.
+async fn undone(
+    billing: &Billing,
+    context: &Context<'_>,
+    change: &UpdateSubscription,
+    instead: Performed,
+) -> Result<Performed, Error> {
+    if !context.again {
+        return Ok(instead);
+    }
+    if let Some(done) = billing.operation(&context.key).await? {
+        return settled(billing, change, done).await;
+    }
+    if context.may_still_run {
+        return Err(Error::unsure(
+            "billing",
+            Some(STILL_RUNNING),
+            "the change is not known yet, but may be on its way",
+        ));
+    }
+    Ok(instead)
 }
 
 /// What the API says has become of the change: done, or not yet (asked again later), or never.
@@ -45,8 +72,7 @@ async fn settled(billing: &Billing, change: &UpdateSubscription, operation: Oper
     match operation.state {
         OperationState::Succeeded => {}
         OperationState::Pending => {
-            let reason = "the change was accepted and is not done yet".to_owned();
-            return Err(Error::Unknown { vendor: "billing", reason, source: None });
+            return Err(Error::unsure("billing", None, "the change was accepted and is not done yet"));
         }
         OperationState::Failed => {
             return Ok(Performed::refusal(

@@ -292,6 +292,10 @@ fn started(detail: &mut Detail, work: &Work) {
             detail.input = pretty(value.get("input").unwrap_or(&Value::Null));
         }
         Work::Mail { scheduled } => detail.add("Kind", format!("Mail, scheduled at step {scheduled}")),
+        Work::Note { text } => {
+            detail.add("Kind", "Note among colleagues, by code".to_owned());
+            detail.input.clone_from(text);
+        }
     }
 }
 

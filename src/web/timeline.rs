@@ -119,6 +119,7 @@ pub(super) fn describe(work: &Work, turn: u32) -> (Actor, String, String) {
             (Actor::Tool, intent.tool().to_string(), hint)
         }
         Work::Mail { scheduled } => (Actor::Tool, "Send scheduled mail".to_owned(), format!("from step {scheduled}")),
+        Work::Note { .. } => (Actor::Tool, "Tell the colleagues".to_owned(), "note on the ticket".to_owned()),
     }
 }
 
@@ -196,13 +197,22 @@ pub(super) fn build(entries: &[Entry], chosen: Option<StepNo>, times: &Times, na
                 draft.spans.push(Span { from: at, to: now, kind: Kind::Wait });
                 drafts.push(draft);
             }
+            Body::ApprovalReopened { judgement, .. } => {
+                let hint = format::clip(&judgement.why, 60);
+                let mut draft = Draft::new(None, Actor::Person, "Asked again".to_owned(), hint, None);
+                draft.spans.push(Span { from: at, to: now, kind: Kind::Wait });
+                drafts.push(draft);
+            }
             Body::ApprovalExpired { .. } => end_wait(&mut drafts, at, "nobody answered in time".to_owned()),
             Body::TakenOver { by, .. } => {
                 end_wait(&mut drafts, at, "no longer needed".to_owned());
                 let who = by.as_deref().map_or_else(|| "at the helpdesk".to_owned(), |by| names.of(by));
                 drafts.push(Draft::new(None, Actor::Person, "Taken over".to_owned(), who, None));
             }
-            Body::CustomerWrote { .. } => end_wait(&mut drafts, at, "the customer wrote again".to_owned()),
+            Body::CustomerWrote { .. } => {
+                let (name, hint) = ("Customer wrote again".to_owned(), "joined the run".to_owned());
+                drafts.push(Draft::new(None, Actor::Person, name, hint, None));
+            }
             Body::RunClosed { outcome } => {
                 closed_at = Some(at);
                 end_wait(&mut drafts, at, String::new());

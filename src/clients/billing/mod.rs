@@ -347,11 +347,13 @@ impl Billing {
         match status {
             429 => Error::retry(VENDOR, after, reason),
             // Somebody is at work under this key, or was with other arguments: an earlier attempt exists.
-            409 if kind == Kind::Effect && code == Some("operation_in_progress") => Error::unknown(VENDOR, reason),
-            422 if kind == Kind::Effect && code == Some("idempotency_mismatch") => Error::unknown(VENDOR, reason),
+            409 if kind == Kind::Effect && code == Some("operation_in_progress") => {
+                Error::unsure(VENDOR, after, reason)
+            }
+            422 if kind == Kind::Effect && code == Some("idempotency_mismatch") => Error::unsure(VENDOR, after, reason),
             408 | 425 | 500..=599 => match kind {
                 Kind::Read => Error::retry(VENDOR, after, reason),
-                Kind::Effect => Error::unknown(VENDOR, reason),
+                Kind::Effect => Error::unsure(VENDOR, after, reason),
             },
             412 => Error::refused(VENDOR, Some(412), Some(VERSION_CONFLICT), reason),
             401 | 403 => {

@@ -32,6 +32,9 @@ const PAGES_MAX: usize = 3;
 /// The most payments whose refunds are listed one by one.
 const REFUND_LISTS_MAX: usize = 25;
 
+/// By how much the vendor's clock and ours may differ, in seconds, when something is looked for by its time.
+const CLOCKS_DIFFER_S: i64 = 3 * 3_600;
+
 /// The code for a payment that has gone back whole already: perhaps by us, so look with [`Stripe::find_refund`].
 pub const ALREADY_REFUNDED: &str = "charge_already_refunded";
 /// The code for a payment under dispute.
@@ -260,7 +263,8 @@ impl Stripe {
         Ok(Refunded { refund, replayed, request_id })
     }
 
-    /// Looks whether a refund was made under our key: lists the payment's refunds since (less five minutes) and compares.
+    /// Looks whether a refund was made under our key: lists the payment's refunds since (less three hours, because the two
+    /// clocks may differ) and compares.
     pub async fn find_refund(
         &self,
         payment: &PaymentId,
@@ -268,7 +272,7 @@ impl Stripe {
         since: Timestamp,
     ) -> Result<Option<Refund>, Error> {
         let of = if is_charge(payment) { "charge" } else { "payment_intent" };
-        let since = since.as_second() - 300;
+        let since = since.as_second() - CLOCKS_DIFFER_S;
         let path = format!("/v1/refunds?{of}={}&created%5Bgte%5D={since}", encode(payment.as_str()));
         let refunds: Vec<wire::Refund> = self.list(&path).await?;
         let ours = refunds.into_iter().find(|r| r.metadata.get("effect_key").map(String::as_str) == Some(key.as_str()));
@@ -365,13 +369,15 @@ impl Stripe {
         };
         match status {
             // The key is used with other arguments, or by a request that still runs: an earlier attempt exists.
-            400 if what == "idempotency_error" && kind == Kind::Effect => Error::unknown(VENDOR, reason),
-            409 if code == Some("idempotency_key_in_use") && kind == Kind::Effect => Error::unknown(VENDOR, reason),
+            400 if what == "idempotency_error" && kind == Kind::Effect => Error::unsure(VENDOR, after, reason),
+            409 if code == Some("idempotency_key_in_use") && kind == Kind::Effect => {
+                Error::unsure(VENDOR, after, reason)
+            }
             409 | 429 if told == Some(false) => Error::refused(VENDOR, Some(status), code, reason),
             409 | 429 => Error::retry(VENDOR, after, reason),
             // A stored failure is replayed for ever: whether it happened is seen by listing only.
             408 | 424 | 500..=599 => match kind {
-                Kind::Effect => Error::unknown(VENDOR, reason),
+                Kind::Effect => Error::unsure(VENDOR, after, reason),
                 Kind::Read if told == Some(false) => Error::refused(VENDOR, Some(status), code, reason),
                 Kind::Read => Error::retry(VENDOR, after, reason),
             },

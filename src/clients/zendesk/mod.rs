@@ -15,6 +15,7 @@ pub use read::{Group, IncrementalFrom, IncrementalPage, Me, TicketHead, TicketPa
 pub use text::from_html;
 pub use write::{Assignee, COMMENT_MAX_BYTES, TicketUpdate, Updated, neutralise};
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -103,6 +104,8 @@ pub struct Zendesk {
     scope: String,
     clock: Clock,
     token: Mutex<Option<Token>>,
+    /// How far the helpdesk's clock is ahead of ours, by the newest answer, in milliseconds.
+    ahead_ms: AtomicI64,
 }
 
 impl std::fmt::Debug for Zendesk {
@@ -134,7 +137,23 @@ impl Zendesk {
             settings.connect_timeout,
             Some(settings.timeout),
         )?;
-        Ok(Self { http, auth: settings.auth, scope: settings.scope, clock, token: Mutex::new(None) })
+        let (token, ahead_ms) = (Mutex::new(None), AtomicI64::new(0));
+        Ok(Self { http, auth: settings.auth, scope: settings.scope, clock, token, ahead_ms })
+    }
+
+    /// The helpdesk's own time, by its newest answer: never later than it is there, and at most a second earlier. Stamps are
+    /// compared with it, because our clock may be wrong by hours.
+    pub fn now(&self) -> Timestamp {
+        let ahead = jiff::SignedDuration::from_millis(self.ahead_ms.load(Ordering::Relaxed));
+        self.clock.now().checked_add(ahead).unwrap_or(Timestamp::MAX)
+    }
+
+    fn note_time(&self, reply: &Reply) {
+        let date = reply.header("date").and_then(|text| jiff::fmt::rfc2822::parse(text).ok());
+        if let Some(date) = date {
+            let ahead_ms = date.timestamp().as_millisecond().saturating_sub(self.clock.now_ms());
+            self.ahead_ms.store(ahead_ms, Ordering::Relaxed);
+        }
     }
 
     /// Asks for a path below `/api/v2`.
@@ -156,6 +175,7 @@ impl Zendesk {
                 request = request.header("content-type", "application/json").body(body.clone());
             }
             let reply = self.http.send(request, kind).await?;
+            self.note_time(&reply);
             if reply.status == 401 && !last && matches!(self.auth, Auth::OAuth { .. }) {
                 self.forget(&authorization).await;
                 continue;
@@ -277,10 +297,10 @@ impl Zendesk {
                 "the ticket changed since it was read (status 409)",
             ),
             409 if kind == Kind::Read => Error::retry(VENDOR, after, reason("a conflict")),
-            409 => Error::unknown(VENDOR, reason("two writers at once")),
+            409 => Error::unsure(VENDOR, after, reason("two writers at once")),
             408 | 425 | 500..=599 => match kind {
                 Kind::Read => Error::retry(VENDOR, after, format!("the server failed (status {status})")),
-                Kind::Effect => Error::unknown(VENDOR, format!("the server failed (status {status})")),
+                Kind::Effect => Error::unsure(VENDOR, after, format!("the server failed (status {status})")),
             },
             300..=399 => Error::refused(
                 VENDOR,

@@ -8,11 +8,15 @@ use deskhand::clock::Clock;
 use deskhand::config::{Config, Layers};
 use deskhand::ids::{RunId, TicketId};
 use deskhand::journal::Journal;
-use deskhand::run::entry::Entry;
+use deskhand::run::decide;
+use deskhand::run::entry::{Decision, Entry};
 use deskhand::run::row::RunStatus;
 use deskhand::run::state::RunState;
+use deskhand::sim::world::{Event, TicketUpdate};
 use deskhand::sim::{self, Sim, credentials, world_file};
 use serde_json::{Value, json};
+
+use crate::line::Line;
 
 /// A world of one customer with a paid order, and the given tickets.
 pub fn write_world(tickets: &[Value]) -> tempfile::TempDir {
@@ -50,12 +54,14 @@ pub fn write_world(tickets: &[Value]) -> tempfile::TempDir {
                "method": {"kind": "card", "brand": "visa", "last4": "4242"}, "refunds": [], "order": "T-1"})
         .to_string(),
     );
-    write(
-        "subscriptions.jsonl",
-        json!({"id": "sub_1", "customer": "c_1", "plan": "basic", "quantity": 2, "status": "active",
+    let subscription = |n: usize| {
+        json!({"id": format!("sub_{n}"), "customer": "c_1", "plan": "basic", "quantity": 2, "status": "active",
                "started": "2024-01-01T00:00:00Z", "period_end": "2026-12-01T00:00:00Z"})
-        .to_string(),
-    );
+        .to_string()
+    };
+    // One for each ticket, so that changes do not meet.
+    let subscriptions: Vec<String> = (1..=tickets.len().max(1)).map(subscription).collect();
+    write("subscriptions.jsonl", subscriptions.join("\n"));
     let lines: Vec<String> = tickets.iter().map(Value::to_string).collect();
     write("tickets.jsonl", lines.join("\n"));
     folder
@@ -79,6 +85,10 @@ pub fn refund_ticket(id: i64, cents: i64) -> Value {
 
 /// The product's configuration over these simulators, the model perhaps elsewhere.
 pub fn config_for(sim: &Sim, model_url: Option<&str>, data: PathBuf) -> Config {
+    Config::read(layers_for(sim, model_url, data)).expect("a configuration without mistakes")
+}
+
+fn layers_for(sim: &Sim, model_url: Option<&str>, data: PathBuf) -> Layers {
     let mut layers = Layers::default();
     let world = sim.world().files();
     for (key, value) in [
@@ -106,7 +116,7 @@ pub fn config_for(sim: &Sim, model_url: Option<&str>, data: PathBuf) -> Config {
     layers.set("zendesk.poll_every_ms", 650_i64);
     layers.set("web.undo_window_s", 0_i64);
     layers.set("limits.model_retries_max", 2_i64);
-    Config::read(layers).expect("a configuration without mistakes")
+    layers
 }
 
 /// A running house.
@@ -119,6 +129,10 @@ pub struct Desk {
     pub data: tempfile::TempDir,
     /// Another server for the model.
     pub model_url: Option<String>,
+    /// The line to the vendors, where something goes wrong on it.
+    pub line: Option<Line>,
+    /// Settings that differ from the usual ones.
+    pub settings: Vec<(&'static str, i64)>,
     _world: tempfile::TempDir,
 }
 
@@ -130,7 +144,15 @@ impl Desk {
         let clock = Clock::starting_at(files.now);
         let sim = Sim::start(sim::Options::new(files, clock.clone())).await.expect("simulators that start");
         let data = tempfile::tempdir().expect("a temporary folder");
-        Desk { sim, clock, data, model_url: None, _world: world }
+        Desk { sim, clock, data, model_url: None, line: None, settings: Vec::new(), _world: world }
+    }
+
+    /// The same, with a line to the vendors on which things can go wrong.
+    pub async fn on_a_line(tickets: &[Value]) -> (Desk, Line) {
+        let mut desk = Desk::new(tickets).await;
+        let line = Line::to(desk.sim.base_url(), desk.sim.world().clone()).await;
+        desk.line = Some(line.clone());
+        (desk, line)
     }
 
     /// Starts the product on its own data folder, or on another.
@@ -141,9 +163,17 @@ impl Desk {
             stand_in: true,
             first_start_at: Some(self.sim.world().started() - Duration::from_secs(60)),
         };
-        App::start(config_for(&self.sim, self.model_url.as_deref(), data), self.clock.clone(), options)
-            .await
-            .expect("a product that starts")
+        let mut layers = layers_for(&self.sim, self.model_url.as_deref(), data);
+        for (vendor, line) in ["zendesk", "stripe", "billing"].into_iter().zip(std::iter::repeat(&self.line)) {
+            if let Some(line) = line {
+                layers.set(&format!("{vendor}.base_url"), format!("{}/{vendor}", line.url));
+            }
+        }
+        for (key, value) in &self.settings {
+            layers.set(key, *value);
+        }
+        let config = Config::read(layers).expect("a configuration without mistakes");
+        App::start(config, self.clock.clone(), options).await.expect("a product that starts")
     }
 
     /// Waits until every run of a ticket has ended or waits for a person; returns the newest one's state. The clock is moved
@@ -162,6 +192,48 @@ impl Desk {
             }
             self.clock.sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Waits until this holds of the ticket's newest run; the clock is moved over pauses.
+    pub async fn until(&self, app: &App, ticket: i64, what: &str, holds: impl Fn(&RunState) -> bool) -> RunState {
+        let watch = self.clock.stopwatch();
+        loop {
+            assert!(watch.elapsed_ms() < 60_000, "ticket {ticket}: {what} did not come");
+            let rows = app.views.runs_of_ticket(TicketId(ticket)).await.expect("rows");
+            if let Some(row) = rows.iter().max_by_key(|row| row.opened_ms) {
+                let state = state(&*app.journal, &row.run).await;
+                if holds(&state) {
+                    return state;
+                }
+                if matches!(row.status, RunStatus::WaitingVendor | RunStatus::WaitingTime) {
+                    self.clock.advance(Duration::from_secs(1));
+                }
+            }
+            self.clock.sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// A person answers the approval that a ticket's run waits for.
+    pub async fn decide(&self, app: &App, state: &RunState, decision: Decision, hold_ms: i64) {
+        let approval = state.pending_approval().expect("an approval that waits").id.clone();
+        let entries = app.journal.entries(&state.run).await.expect("entries");
+        let decided = decide::decide(&entries, &approval, decision, "Pat", "", self.clock.now(), hold_ms);
+        let (len, entries, rows) = decided.expect("an approval that can be decided");
+        app.journal.interject(&state.run, len, entries, rows).await.expect("a run that did not move");
+    }
+
+    /// Something happens to a ticket at the helpdesk.
+    pub fn happens(&self, ticket: i64, update: TicketUpdate) {
+        let update = TicketUpdate { channel: "web".to_owned(), ..update };
+        self.sim.world().lock().apply(Event::TicketUpdated { ticket, update });
+    }
+
+    /// The notes among colleagues that Deskhand wrote on a ticket.
+    pub fn notes(&self, ticket: i64) -> Vec<String> {
+        let world = self.sim.world().lock();
+        let comments = world.tickets.get(&ticket).map(|ticket| ticket.comments.clone()).unwrap_or_default();
+        let ours = comments.into_iter().filter(|comment| !comment.public && comment.author == world.bot);
+        ours.map(|comment| comment.body).collect()
     }
 }
 

@@ -3,7 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
 mod direction;
+mod effects;
 mod harness;
+mod line;
 mod model;
+mod people;
 mod simulation;
+mod waiting;
 mod walk;

@@ -69,6 +69,8 @@ pub struct Try<'a> {
     pub started_at: Timestamp,
     /// How often it was put off already.
     pub attempts: u32,
+    /// The journal was put back from a backup: what the run did since then stands in no entry.
+    pub forgot_since: Option<Timestamp>,
 }
 
 /// What came of a try.
@@ -220,6 +222,7 @@ impl Performer {
             may_still_run: this.may_still_run,
             taken_over: state.taken_over,
             started_at: this.started_at,
+            forgot_since: this.forgot_since,
             done_line: handover::effects_line(state),
             language: state.language(),
         }

@@ -223,6 +223,7 @@ impl Worker {
             known: (open.stamp, open.messages),
             started_at,
             attempts,
+            forgot_since: known.forgot_since,
         };
         let doing = Box::pin(self.performer.perform(state, &this).instrument(span));
         let tried = crash::within(|| format!("{} step={step}", state.run), doing).await;

@@ -20,6 +20,7 @@ use crate::ticket::{Message, Ticket};
 
 pub mod create_refund;
 pub mod escalate_to_human;
+mod forgotten;
 pub mod get_customer;
 pub mod get_order_status;
 pub mod get_recent_tickets;
@@ -84,6 +85,8 @@ pub struct Context<'a> {
     pub taken_over: bool,
     /// When the step was first started.
     pub started_at: Timestamp,
+    /// The journal was put back from a backup: what the run did since then stands in no entry.
+    pub forgot_since: Option<Timestamp>,
     /// What was done in this run, in one line for a colleague.
     pub done_line: String,
     /// The language of the customer, two letters.
@@ -153,6 +156,9 @@ pub type Error = clients::Error;
 impl Tools {
     /// Does what an intent asks for.
     pub async fn perform(&self, context: &Context<'_>, intent: &Intent) -> Result<Performed, Error> {
+        if let Some(met) = forgotten::look(self, context, intent).await? {
+            return Ok(met);
+        }
         match intent {
             Intent::GetCustomer(_) => Ok(get_customer::perform(context)),
             Intent::GetOrderStatus(asked) => get_order_status::perform(self, context, asked).await,

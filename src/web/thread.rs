@@ -141,6 +141,7 @@ pub(super) fn build(entries: &[Entry], times: &Times, names: &Names) -> Vec<Item
                 let how = match how.as_str() {
                     "assigned" => "was assigned the ticket",
                     "replied" => "answered at the helpdesk",
+                    "restored" => "must look: the agent went further than the restored journal knows",
                     "closed" => "closed the ticket",
                     _ => "took over",
                 };

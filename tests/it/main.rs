@@ -8,6 +8,7 @@ mod harness;
 mod line;
 mod model;
 mod people;
+mod restored;
 mod simulation;
 mod waiting;
 mod walk;

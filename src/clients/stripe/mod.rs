@@ -279,6 +279,24 @@ impl Stripe {
         ours.map(wire::Refund::into_words).transpose()
     }
 
+    /// The refunds of a payment that a run made since a time, with the key of each.
+    pub async fn refunds_by_run(
+        &self,
+        payment: &PaymentId,
+        run: &RunId,
+        since: Timestamp,
+    ) -> Result<Vec<(String, Refund)>, Error> {
+        let of = if is_charge(payment) { "charge" } else { "payment_intent" };
+        let path = format!("/v1/refunds?{of}={}&created%5Bgte%5D={}", encode(payment.as_str()), since.as_second());
+        let refunds: Vec<wire::Refund> = self.list(&path).await?;
+        let ours = refunds.into_iter().filter(|r| r.metadata.get("run_id").map(String::as_str) == Some(run.as_str()));
+        ours.map(|refund| {
+            let key = refund.metadata.get("effect_key").cloned().unwrap_or_default();
+            Ok((key, refund.into_words()?))
+        })
+        .collect()
+    }
+
     async fn refunds_of(&self, payment: &PaymentId) -> Result<Vec<Refund>, Error> {
         let of = if is_charge(payment) { "charge" } else { "payment_intent" };
         let refunds: Vec<wire::Refund> = self.list(&format!("/v1/refunds?{of}={}", encode(payment.as_str()))).await?;

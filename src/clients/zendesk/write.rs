@@ -21,6 +21,9 @@ pub(super) const MARKER: &str = "deskhand_effect";
 /// The longest comment that is sent, in bytes of HTML. The helpdesk cuts silently at 64 kB.
 pub const COMMENT_MAX_BYTES: usize = 60_000;
 
+/// How many pages of a ticket's history are looked through for marks.
+const MARK_PAGES_MAX: u32 = 10;
+
 /// What becomes of the assignment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Assignee {
@@ -140,6 +143,34 @@ impl Zendesk {
             }
         }
         Ok(None)
+    }
+
+    /// The marks on a ticket that begin like this and were set since a time, the newest first: what a run wrote under any of
+    /// its steps.
+    pub async fn marks_since(&self, ticket: TicketId, prefix: &str, since: Timestamp) -> Result<Vec<String>, Error> {
+        let mut marks = Vec::new();
+        let mut after: Option<String> = None;
+        for _ in 0..MARK_PAGES_MAX {
+            let mut path = format!("/tickets/{ticket}/audits.json?sort=-created_at&page%5Bsize%5D=100");
+            if let Some(after) = &after {
+                path += &format!("&page%5Bafter%5D={}", encode(after));
+            }
+            let answer = self.get(&path).await?;
+            let audits: Vec<wire::Audit> = part(&answer, "audits")?;
+            let reached = audits.iter().any(|audit| audit.created_at < since);
+            let fresh = audits.iter().filter(|audit| audit.created_at >= since);
+            marks.extend(
+                fresh
+                    .filter_map(|audit| wire::marker(&audit.metadata))
+                    .filter(|m| m.starts_with(prefix))
+                    .map(str::to_owned),
+            );
+            after = next_cursor(&answer);
+            if reached || after.is_none() {
+                break;
+            }
+        }
+        Ok(marks)
     }
 }
 

@@ -32,6 +32,8 @@ use crate::web;
 
 /// How often the help center is read anew.
 const KNOWLEDGE_EVERY: Duration = Duration::from_secs(900);
+/// How often what is no longer kept is removed.
+const RETENTION_EVERY: Duration = Duration::from_secs(3_600);
 /// How long the stop waits for steps in flight; a step that is cut off is done again under its key.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// A worker looks now and then even when no bell rang.
@@ -191,6 +193,7 @@ impl App {
         });
         let performer = Arc::new(performer(config, clock, prompts, helpdesk, knowledge.clone(), me)?);
         self.read_help_center(zendesk_client(config, clock)?, knowledge, clock).await;
+        self.keep_short(config.retention_days, clock);
         self.poll(
             Poller::new(self.journal.clone(), zendesk_client(config, clock)?, clock.clone(), intake),
             config,
@@ -207,6 +210,30 @@ impl App {
             self.tasks.spawn(keep_working(worker, self.stop.clone(), self.activity.clone()));
         }
         Ok(())
+    }
+
+    /// Removes what ended longer ago than it is kept, now and then.
+    fn keep_short(&self, retention_days: u32, clock: &Clock) {
+        if retention_days == 0 {
+            return;
+        }
+        let kept = SignedDuration::from_hours(24 * i64::from(retention_days));
+        let (store, stop, clock) = (self.store.clone(), self.stop.clone(), clock.clone());
+        self.tasks.spawn(async move {
+            loop {
+                let now = clock.now();
+                match store.retire((now - kept).as_millisecond(), now.as_millisecond()).await {
+                    Ok(retired) if retired.runs > 0 => {
+                        info!("removed {} entries of {} runs that are no longer kept", retired.entries, retired.runs);
+                    }
+                    Ok(_) => {}
+                    Err(failed) => warn!("what is no longer kept could not be removed: {failed}"),
+                }
+                if !wait(&stop, &clock, RETENTION_EVERY).await {
+                    return;
+                }
+            }
+        });
     }
 
     /// Signs in at the helpdesk; waits for one that is away, gives up on one that refuses.

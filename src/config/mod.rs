@@ -55,6 +55,8 @@ impl fmt::Display for Mistakes {
 pub struct Config {
     /// The data folder.
     pub data_dir: PathBuf,
+    /// After how many days the entries of a run that has ended are removed; 0: never.
+    pub retention_days: u32,
     /// Whether effects happen.
     pub mode: Mode,
     /// The shop.

@@ -27,6 +27,7 @@ pub(super) fn read_all(reader: &Reader) -> Config {
     };
     Config {
         data_dir: PathBuf::from(reader.text("data_dir", super::layers::DATA_DIR)),
+        retention_days: small(reader.whole("retention_days", 0, 0..=36_500)),
         mode,
         zendesk: read_zendesk(reader),
         claude: read_claude(reader),

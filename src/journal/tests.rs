@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 
 use crate::ids::{CommentId, RunId, StepNo, TicketId, UserId};
@@ -138,6 +139,7 @@ macro_rules! every_store {
             a_switch_is_set_with_its_audit_line,
             the_bell_rings_after_commits_alone,
             entries_come_back_as_they_went_in,
+            an_open_run_has_a_time_or_a_person,
             ten_workers_never_share_a_run,
         }
     };
@@ -175,7 +177,7 @@ pub(crate) mod checks {
                 status,
                 outcome: outcome.map(str::to_owned),
                 opened_ms: MONDAY_MS + 1,
-                ..row(&second, 1, None)
+                ..row(&second, 1, (status != RunStatus::Closed).then_some(0))
             })),
         };
         let refused = journal.admit(vec![open(RunStatus::Open, None)], None).await;
@@ -400,6 +402,18 @@ pub(crate) mod checks {
         // Byte for byte, the order of keys included.
         let text = |entries: &[Entry]| entries.iter().map(|e| serde_json::to_string(e).unwrap()).collect::<Vec<_>>();
         assert_eq!(text(&read), text(&entries));
+    }
+
+    pub(crate) async fn an_open_run_has_a_time_or_a_person(journal: &dyn Journal) {
+        admit_one(journal, 1, Some(0)).await;
+        for status in [RunStatus::Open, RunStatus::WaitingTime, RunStatus::WaitingVendor] {
+            let stuck = beside(RunRow { status, ..row(&run_id(1), 1, None) });
+            let run = run_id(1);
+            let append = journal.interject(&run, 1, vec![note(1)], stuck);
+            let refused = std::panic::AssertUnwindSafe(append).catch_unwind().await;
+            assert!(refused.is_err(), "{status:?}: it would never be moved again");
+        }
+        assert_eq!(len(journal, 1).await, 1);
     }
 
     pub(crate) async fn ten_workers_never_share_a_run(journal: &dyn Journal) {

@@ -72,7 +72,8 @@ fn candidates(connection: &Connection, before_ms: i64) -> Result<Vec<i64>, Fault
 }
 
 fn retire_batch(connection: &Connection, runs: &[i64], before_ms: i64, now_ms: i64) -> Result<Retired, Fault> {
-    // What leaves is overwritten, not only forgotten.
+    // What leaves is overwritten where it stands. A copy that SQLite left in the free space of a page, when it moved rows
+    // between pages, may stay until that space is used again.
     connection.pragma_update(None, "secure_delete", true)?;
     let retired = runs.iter().try_fold(Retired::default(), |mut all, no| {
         if let Some(entries) = retire_run(connection, *no, before_ms, now_ms)? {

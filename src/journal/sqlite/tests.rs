@@ -4,6 +4,7 @@ mod accounts;
 mod conditions;
 mod file;
 mod power;
+mod retire;
 mod room;
 mod schema;
 mod views;

@@ -11,7 +11,7 @@ use crate::ids::RunId;
 use crate::journal::{Admitted, Arrival, Cursor, Error, Lease};
 use crate::run::entry::Entry;
 use crate::run::refunds::{self, RefundMove};
-use crate::run::row::{Projection, RunStatus};
+use crate::run::row::{Projection, RunRow, RunStatus};
 
 /// An entry, ready to be stored.
 struct Line {
@@ -29,6 +29,13 @@ pub(super) struct Batch {
 
 impl Batch {
     pub(super) fn new(entries: &[Entry], projection: Box<Projection>) -> Self {
+        let RunRow { run, status, wake_ms, .. } = &projection.row;
+        // Held in release builds too: what breaks it must cost this run its turn, not be found weeks later.
+        assert!(
+            wake_ms.is_some() || matches!(status, RunStatus::Closed | RunStatus::WaitingApproval),
+            "`{run}` is `{}`, and no time or person would move it",
+            status.as_str()
+        );
         Self { lines: entries.iter().map(line).collect(), refunds: refunds::moves(entries), projection }
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -12,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
 
 use crate::agent::conversation::{self, Asking};
+use crate::agent::hold::Hold;
 use crate::agent::perform::Performer;
 use crate::agent::prompts::{self, Prompts};
 use crate::agent::worker::Worker;
@@ -19,9 +21,11 @@ use crate::clients::{self, billing, claude, email, stripe, zendesk};
 use crate::clock::Clock;
 use crate::config::{Config, ZendeskAuth};
 use crate::failure::FailureClass;
+use crate::health::Health;
 use crate::ids::UserId;
 use crate::intake::poller::{Poller, Settings as IntakeSettings};
 use crate::journal::accounts::Accounts;
+use crate::journal::brake::Brake;
 use crate::journal::sqlite::{SqliteJournal, Stats};
 use crate::journal::views::Views;
 use crate::journal::{self, Journal};
@@ -34,8 +38,11 @@ use crate::web;
 const KNOWLEDGE_EVERY: Duration = Duration::from_secs(900);
 /// How often what is no longer kept is removed.
 const RETENTION_EVERY: Duration = Duration::from_secs(3_600);
-/// How long the stop waits for steps in flight; a step that is cut off is done again under its key.
-const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// How long the stop waits for steps in flight; one that is dropped is looked for when its run goes on.
+const STEPS_END_WITHIN: Duration = Duration::from_secs(7);
+/// How long it then waits for leases to be given back. With the journal's last write the whole stop takes less than ten
+/// seconds.
+const LEASES_END_WITHIN: Duration = Duration::from_secs(1);
 /// A worker looks now and then even when no bell rang.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -109,6 +116,9 @@ pub struct App {
     pub activity: Arc<Activity>,
     /// Where the pages are, `http://127.0.0.1:8484`.
     pub url: String,
+    /// What is wrong right now.
+    pub health: Arc<Health>,
+    hold: Arc<Hold>,
     store: Arc<SqliteJournal>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -121,6 +131,9 @@ impl App {
         let store = Arc::new(SqliteJournal::open(&config.data_dir)?);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let activity = Arc::new(Activity::default());
+        let health = Arc::new(Health::default());
+        let zone = TimeZone::get(&config.web.time_zone).unwrap_or(TimeZone::UTC);
+        let hold = Arc::new(Hold::new(store.clone(), clock.clone(), health.clone(), zone, config.spend));
         let prompts = Prompts::embedded()?;
 
         let listen = |source| Error::Listen { address: config.web.listen.clone(), source };
@@ -132,6 +145,8 @@ impl App {
             views: store.clone(),
             accounts: store.clone(),
             clock: clock.clone(),
+            health: health.clone(),
+            stop: stop.clone(),
             settings: web::Settings {
                 shop: config.shop.name.clone(),
                 demo: options.demo,
@@ -139,6 +154,7 @@ impl App {
                 ticket_url: Some(format!("{}/agent/tickets/", config.zendesk.base_url)).filter(|_| !options.demo),
                 undo_window: Duration::from_secs(config.web.undo_window_s.unsigned_abs()),
                 time_zone: config.web.time_zone.clone(),
+                policy: config.policy.clone(),
                 mode: config.mode.as_str().to_owned(),
                 prices_as_of: config.prices.as_of.clone(),
                 secure_cookies: url.starts_with("https://"),
@@ -159,6 +175,8 @@ impl App {
             accounts: store.clone(),
             activity,
             url,
+            health,
+            hold,
             store,
             stop,
             tasks,
@@ -194,6 +212,8 @@ impl App {
         let performer = Arc::new(performer(config, clock, prompts, helpdesk, knowledge.clone(), me)?);
         self.read_help_center(zendesk_client(config, clock)?, knowledge, clock).await;
         self.keep_short(config.retention_days, clock);
+        let (hold, stop) = (self.hold.clone(), self.stop.clone());
+        self.tasks.spawn(async move { hold.keep_looking(stop).await });
         self.poll(
             Poller::new(self.journal.clone(), zendesk_client(config, clock)?, clock.clone(), intake),
             config,
@@ -205,6 +225,7 @@ impl App {
                 journal: self.journal.clone(),
                 performer: performer.clone(),
                 rules: rules.clone(),
+                hold: self.hold.clone(),
                 clock: clock.clone(),
             };
             self.tasks.spawn(keep_working(worker, self.stop.clone(), self.activity.clone()));
@@ -257,21 +278,26 @@ impl App {
         }
     }
 
-    /// Fills the index before the first ticket is worked, then keeps it fresh. An index of an earlier start is good enough to
-    /// go on with at once; it is read anew beside the work.
+    /// Fills an empty index before the first ticket is worked, then keeps it fresh. One that holds articles is good enough to
+    /// begin with: a process that starts again goes on at once.
     async fn read_help_center(&self, helpdesk: zendesk::Zendesk, knowledge: Arc<Knowledge>, clock: &Clock) {
-        let filled = knowledge.size().is_ok_and(|size| size.articles > 0);
-        if !filled {
+        let mut fresh = knowledge.size().is_ok_and(|size| size.articles == 0);
+        if fresh {
             read_articles(&helpdesk, &knowledge).await;
         }
         self.activity.knowledge_read.store(1, Ordering::Release);
         let (stop, clock) = (self.stop.clone(), clock.clone());
         self.tasks.spawn(async move {
-            if filled {
-                read_articles(&helpdesk, &knowledge).await;
-            }
-            while wait(&stop, &clock, KNOWLEDGE_EVERY).await {
-                read_articles(&helpdesk, &knowledge).await;
+            loop {
+                if !std::mem::take(&mut fresh) {
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = read_articles(&helpdesk, &knowledge) => {}
+                    }
+                }
+                if !wait(&stop, &clock, KNOWLEDGE_EVERY).await {
+                    return;
+                }
             }
         });
     }
@@ -281,22 +307,40 @@ impl App {
         let incremental_every =
             SignedDuration::from_secs(i64::try_from(config.zendesk.incremental_every_s).unwrap_or(60));
         let (stop, clock, activity) = (self.stop.clone(), clock.clone(), self.activity.clone());
+        let hold = self.hold.clone();
         self.tasks.spawn(async move {
             let mut incremental_due = clock.now();
             loop {
-                if clock.now() >= incremental_due {
-                    incremental_due = clock.now() + incremental_every;
-                    match poller.tick_incremental().await {
-                        Ok(arrived) => drop(activity.arrived.fetch_add(arrived as u64, Ordering::AcqRel)),
-                        Err(failed) => warn!("intake could not read the export, trying again: {failed}"),
+                let turn = async {
+                    // Under the kill switch nothing is read either. What cannot be looked up is told by the turn itself.
+                    if hold.look().await.is_ok_and(|pulled| pulled.is_some_and(|pulled| pulled.brake == Brake::Stopped))
+                    {
+                        return;
                     }
-                }
-                match poller.tick_list().await {
-                    Ok(arrived) => {
-                        activity.arrived.fetch_add(arrived as u64, Ordering::AcqRel);
-                        activity.list_turns.fetch_add(1, Ordering::AcqRel);
+                    if clock.now() >= incremental_due {
+                        incremental_due = clock.now() + incremental_every;
+                        match poller.tick_incremental().await {
+                            Ok(arrived) => drop(activity.arrived.fetch_add(arrived as u64, Ordering::AcqRel)),
+                            Err(failed) => warn!("intake could not read the export, trying again: {failed}"),
+                        }
                     }
-                    Err(failed) => warn!("intake could not read the ticket list, trying again: {failed}"),
+                    let said = match poller.tick_list().await {
+                        Ok(arrived) => {
+                            activity.arrived.fetch_add(arrived as u64, Ordering::AcqRel);
+                            activity.list_turns.fetch_add(1, Ordering::AcqRel);
+                            None
+                        }
+                        Err(failed) => {
+                            warn!("intake could not read the ticket list, trying again: {failed}");
+                            Some(failed.to_string())
+                        }
+                    };
+                    hold.health.set_intake(clock.now_ms(), said);
+                };
+                // What a turn brings is on disk or is read again: it may be dropped anywhere.
+                tokio::select! {
+                    () = turn => {}
+                    () = stop.cancelled() => return,
                 }
                 if !wait(&stop, &clock, list_every).await {
                     return;
@@ -310,13 +354,22 @@ impl App {
         self.store.stats()
     }
 
-    /// Stops in order: no new claims, steps in flight get a moment, the journal is flushed last.
+    /// Stops in order, within ten seconds of real time: no new claims and no new steps, steps in flight get a moment, leases are
+    /// given back, the journal is flushed last.
     pub async fn stop(self, clock: &Clock) {
         self.stop.cancel();
+        self.hold.close();
         self.tasks.close();
         tokio::select! {
             () = self.tasks.wait() => {}
-            () = clock.sleep(STOP_WITHIN) => warn!("some steps did not end in time; they are done again under their keys"),
+            () = clock.sleep(STEPS_END_WITHIN) => {
+                warn!("some steps did not end in time; they are looked for when their runs go on");
+                self.hold.drop_steps();
+                tokio::select! {
+                    () = self.tasks.wait() => {}
+                    () = clock.sleep(LEASES_END_WITHIN) => warn!("some tasks did not end in time"),
+                }
+            }
         }
         self.store.close().await;
         debug!("stopped");
@@ -335,7 +388,11 @@ async fn keep_working(worker: Worker, stop: CancellationToken, activity: Arc<Act
             Ok(false) => {}
             Err(failed) => warn!("{}: {failed}", worker.name),
         }
-        let due = worker.journal.next_wake().await.ok().flatten();
+        // Under a brake what is due stays due.
+        let due = match worker.hold.known().is_some_and(Brake::holds_steps) {
+            true => None,
+            false => worker.journal.next_wake().await.ok().flatten(),
+        };
         let now = worker.clock.now();
         let look = now + LOOK_EVERY;
         let until = due.and_then(|ms| Timestamp::from_millisecond(ms).ok()).map_or(look, |due| due.clamp(now, look));

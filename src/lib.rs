@@ -7,9 +7,11 @@
 // Words.
 pub mod account;
 pub mod article;
+pub mod breaker;
 pub mod clock;
 pub mod crash;
 pub mod failure;
+pub mod health;
 pub mod ids;
 pub mod intent;
 pub mod money;
@@ -38,6 +40,7 @@ pub mod app;
 pub mod config;
 pub mod init;
 pub mod keep;
+pub mod pause;
 pub mod serve;
 pub mod telemetry;
 

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use deskhand::clock::Clock;
-use deskhand::{config, crashtest, demo, init, keep, serve, sim, telemetry};
+use deskhand::journal::brake::Brake;
+use deskhand::{config, crashtest, demo, init, keep, pause, serve, sim, telemetry};
 
 /// A customer-support agent that you run yourself: Zendesk tickets in, answers out, every step durable.
 #[derive(Parser)]
@@ -73,6 +74,12 @@ enum Command {
         after_help = "Each line passes, warns or fails, with what to do. Exit status 1 when one fails. Changes nothing."
     )]
     Check(CheckArgs),
+    /// Holds the agent back, whether a process serves or not
+    #[command(after_help = "Without a flag: new tickets are read, no step starts; what is in flight ends.\n\
+        Nothing is lost in any of them; `deskhand resume` lets it go on. A process that serves obeys within two seconds.")]
+    Pause(PauseArgs),
+    /// Lets the agent go on after a pause
+    Resume(DataArgs),
 }
 
 /// Which data folder.
@@ -241,6 +248,21 @@ struct InitArgs {
     force: bool,
 }
 
+#[derive(Args)]
+struct PauseArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    /// Only take no new tickets in; the open runs go on to their end
+    #[arg(long, conflicts_with = "now")]
+    drain: bool,
+    /// Stop at once: read nothing, drop what is in flight (it is looked for later)
+    #[arg(long)]
+    now: bool,
+    /// Why, for everybody who sees it
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    reason: String,
+}
+
 fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(rate),
@@ -367,6 +389,19 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::CrashtestDesk => {
             crashtest::desk::run().await;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Pause(args) => {
+            let brake = match (args.drain, args.now) {
+                (true, _) => Brake::Draining,
+                (_, true) => Brake::Stopped,
+                _ => Brake::Paused,
+            };
+            println!("{}", pause::pause(&args.data.folder()?, brake, &args.reason).await?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Resume(args) => {
+            println!("{}", pause::resume(&args.folder()?).await?);
             Ok(ExitCode::SUCCESS)
         }
         Command::Init(args) => {

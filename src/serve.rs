@@ -9,6 +9,9 @@ use crate::clock::Clock;
 use crate::config::{Config, Layers, Mistake, Mistakes};
 use crate::web;
 
+/// The exit status of a process that was told twice to end.
+const EXIT_AT_ONCE: i32 = 130;
+
 /// Why it cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -68,7 +71,15 @@ pub async fn run(file: &Path) -> Result<(), Error> {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
     }
-    println!("stopping: steps in flight get a moment; nothing is lost");
-    app.stop(&clock).await;
-    Ok(())
+    println!("stopping: steps in flight get a moment; nothing is lost. A second signal ends at once");
+    tokio::select! {
+        () = app.stop(&clock) => Ok(()),
+        _ = tokio::signal::ctrl_c() => end_at_once(),
+        _ = terminate.recv() => end_at_once(),
+    }
+}
+
+/// Whoever signals twice does not want to wait. What was in flight is looked for at the next start.
+fn end_at_once() -> ! {
+    std::process::exit(EXIT_AT_ONCE)
 }

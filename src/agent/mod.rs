@@ -3,6 +3,9 @@
 
 pub mod conversation;
 pub mod facts;
+mod gate;
+pub mod hold;
 pub mod perform;
+mod poison;
 pub mod prompts;
 pub mod worker;

@@ -1,5 +1,8 @@
 //! claim → fold → next → perform → append, until nothing is left to do. First try and recovery are the same path: a step that
 //! is found open is done again under its key.
+//!
+//! What holds steps back stands in `hold.rs` (brakes, the end of the process, money) and `gate.rs` (vendors that are away);
+//! what becomes of a run that breaks its worker in `poison.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,29 +10,36 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
-use tracing::{Instrument, debug, error, info, info_span, warn};
+use tracing::{Instrument, debug, info, info_span, warn};
 
+use crate::agent::gate;
+use crate::agent::hold::Hold;
 use crate::agent::perform::{Performer, Tried, Try};
 use crate::clock::Clock;
 use crate::crash;
-use crate::failure::{Failure, FailureClass};
 use crate::ids::StepNo;
-use crate::journal::{self, Claimed, Journal, Lease};
+use crate::journal::{self, Claimed, Conditions, Journal, Lease};
+use crate::policy::rules;
 use crate::run::draft::Draft;
 use crate::run::entry::{Body, Entry, Outcome, StepResult, Work};
 use crate::run::next::{Next, Rules, next};
 use crate::run::retry::pause_ms;
+use crate::run::row::Projection;
 use crate::run::state::{Broken, OpenStep, RunState};
 use crate::tools::STILL_RUNNING;
 
 /// How long a lease holds. A live worker renews it at a third; a dead one's runs go on when it has passed.
 pub const LEASE_TTL: Duration = Duration::from_secs(9);
 
-/// How often a run may be claimed without progress before its open step counts as the cause.
-const CLAIMS_WITHOUT_PROGRESS_MAX: u32 = 3;
-
-/// The switch that keeps effects from happening.
-pub const PAUSED: &str = "paused";
+/// A finished result that cannot be written is kept and written again for this long. By then somebody has freed the disk, or
+/// the run is better left to whoever claims it next.
+const WRITE_AGAIN_FOR_MS: i64 = 15 * 60_000;
+/// The longest pause between two such tries.
+const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// A suspect that finds another one moving looks again after this long, in milliseconds.
+const SUSPECT_WAITS_MS: i64 = 500;
+/// The shortest rest of a run for which there is nothing to do, in milliseconds, whatever its row says.
+const REST_MIN_MS: i64 = 1_000;
 
 /// Moves runs, one at a time.
 #[derive(Clone)]
@@ -42,6 +52,8 @@ pub struct Worker {
     pub performer: Arc<Performer>,
     /// What decides.
     pub rules: Arc<Rules>,
+    /// What holds back.
+    pub hold: Arc<Hold>,
     /// The time.
     pub clock: Clock,
 }
@@ -57,82 +69,158 @@ struct Before {
 
 /// Why a run was left as it is. Another claim goes on from what is on disk.
 #[derive(Debug, thiserror::Error)]
-enum Left {
+pub(super) enum Left {
     #[error(transparent)]
     Journal(#[from] journal::Error),
     #[error(transparent)]
     Broken(#[from] Broken),
+    /// A brake, or the end of the process: no further step starts, or those in flight were dropped.
+    #[error("the agent is held back")]
+    Held,
+}
+
+/// What became of lines that were to be written.
+#[derive(Debug, PartialEq)]
+enum Written {
+    /// They are on disk.
+    Yes,
+    /// The run moved meanwhile, and was read anew.
+    Moved,
+    /// A brake is pulled: what happened is on disk, what was to start is not.
+    Held,
+    /// The day's refunds are used up: what happened is on disk, the refund was not started.
+    DayFull,
 }
 
 impl Worker {
-    /// One turn: claims a run and moves it as far as it goes. `false`: there was nothing to claim.
+    /// One turn: claims a run and moves it as far as it goes. `false`: there was nothing to claim, or nothing may be done.
     pub async fn tick(&self) -> Result<bool, journal::Error> {
-        if self.journal.switch(PAUSED).await?.is_some_and(|value| !value.is_empty()) {
+        if self.hold.is_closing() || self.hold.look().await?.is_some_and(|pulled| pulled.brake.holds_steps()) {
             return Ok(false);
         }
-        let Some(claimed) = self.journal.claim(&self.name, self.clock.now_ms(), LEASE_TTL).await? else {
-            return Ok(false);
+        let claimed = match self.journal.claim(&self.name, self.clock.now_ms(), LEASE_TTL).await {
+            Err(journal::Error::Unreadable { lease, why }) => {
+                self.park_unreadable(&lease, &why).await?;
+                return Ok(true);
+            }
+            claimed => claimed?,
         };
-        let run = claimed.lease.run.clone();
+        let Some(claimed) = claimed else { return Ok(false) };
+        // A run that was claimed before without a trace may have ended its process: suspects go one after the other, so that
+        // the innocent ones show that they are.
+        let turn = match claimed.claims_without_progress {
+            0 | 1 => None,
+            _ => match self.hold.suspect(self.clock.now_ms()) {
+                Some(turn) => Some(turn),
+                None => {
+                    self.journal.put_back(claimed.lease, self.clock.now_ms() + SUSPECT_WAITS_MS).await?;
+                    return Ok(true);
+                }
+            },
+        };
+        let lease = claimed.lease.clone();
+        let run = lease.run.clone();
         let span = info_span!("run", run.id = %run);
-        // A panic costs this run its turn, never the process; claimed three times like this, the run is parked.
+        // A panic costs this run its turn, never the process.
         let moving = tokio::spawn({
             let worker = self.clone();
             async move { worker.move_run(claimed).await }.instrument(span)
         });
-        match moving.await {
+        let moved = moving.await;
+        drop(turn);
+        match moved {
             Ok(Ok(())) => {}
+            Ok(Err(Left::Held)) => debug!(run.id = %run, "held back"),
             Ok(Err(Left::Journal(journal::Error::StaleLease { .. }))) => {
                 warn!(run.id = %run, "another worker has the run; this one lets go");
             }
             Ok(Err(Left::Journal(failed))) => return Err(failed),
-            Ok(Err(Left::Broken(broken))) => error!(run.id = %run, "the run's journal cannot be read: {broken}"),
-            Err(panicked) => error!(run.id = %run, "a step panicked: {panicked}"),
+            Ok(Err(Left::Broken(broken))) => self.park_unreadable(&lease, &broken.to_string()).await?,
+            Err(broke) => self.record_panic(&lease, broke).await,
         }
         Ok(true)
     }
 
+    /// Moves the run, then gives it back, whatever came of it but a journal that refuses.
     async fn move_run(&self, claimed: Claimed) -> Result<(), Left> {
         let Claimed { mut lease, entries, claims_without_progress, forgot_since_ms } = claimed;
         let forgot_since = forgot_since_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok());
         let mut draft = Draft::new(RunState::fold(&entries)?);
-        if claims_without_progress > CLAIMS_WITHOUT_PROGRESS_MAX {
+        drop(entries);
+        if claims_without_progress > super::poison::CLAIMS_WITHOUT_PROGRESS_MAX {
             self.park(&mut draft)?;
         }
+        let moved = self.go(&mut lease, &mut draft, forgot_since).await;
+        if matches!(moved, Ok(()) | Err(Left::Held)) {
+            self.journal.release(lease).await?;
+        }
+        moved
+    }
+
+    async fn go(&self, lease: &mut Lease, draft: &mut Draft, forgot_since: Option<Timestamp>) -> Result<(), Left> {
+        let mut wrote = false;
         loop {
-            match next(&draft.state, &self.rules, self.clock.now()) {
+            let now = self.clock.now();
+            match next(&draft.state, &self.rules, now) {
                 Next::Record(bodies) => {
                     for body in bodies {
                         draft.push(Entry::new(self.clock.now(), body))?;
                     }
                 }
                 Next::Start(works) => {
+                    if self.hold.is_closing() {
+                        self.commit(lease, draft).await?;
+                        return Err(Left::Held);
+                    }
+                    let conditions = self.hold.conditions(&works, &self.rules.policy, now);
                     let mut started = Vec::with_capacity(works.len());
-                    for work in works {
+                    for work in works.clone() {
                         let step = draft.state.next_step;
                         draft.push(Entry::new(self.clock.now(), Body::StepStarted { step, work }))?;
                         started.push(step);
                     }
-                    if self.commit(&lease, &mut draft).await? {
-                        let open = open_steps(&draft, &started);
-                        let before = Before { again: false, forgot_since };
-                        self.perform_all(&mut lease, &mut draft, open, before).await?;
+                    wrote = true;
+                    match self.commit_if(lease, draft, conditions).await? {
+                        Written::Yes => {
+                            let open = open_steps(draft, &started);
+                            let before = Before { again: false, forgot_since };
+                            self.perform_all(lease, draft, open, before).await?;
+                        }
+                        Written::Moved => {}
+                        Written::Held => return Err(Left::Held),
+                        Written::DayFull => self.ask_for_the_day(draft, &works).await?,
                     }
                 }
                 Next::Resume(open) => {
+                    let held = self.hold.look().await?.is_some_and(|pulled| pulled.brake.holds_steps());
+                    if held || self.hold.is_closing() {
+                        self.commit(lease, draft).await?;
+                        return Err(Left::Held);
+                    }
+                    wrote = true;
                     // They are performed as they were found: this line must not hide that a try's end is not known.
                     for found in open.iter().filter(|open| open.work.is_effect() && !open.under_way) {
                         let body = Body::StepRetried { step: found.step, attempt: found.attempts + 1 };
                         draft.push(Entry::new(self.clock.now(), body))?;
                     }
-                    if self.commit(&lease, &mut draft).await? {
+                    if self.commit(lease, draft).await? == Written::Yes {
                         let before = Before { again: true, forgot_since };
-                        self.perform_all(&mut lease, &mut draft, open, before).await?;
+                        self.perform_all(lease, draft, open, before).await?;
                     }
                 }
-                Next::Wait { .. } | Next::Done => {
-                    if self.commit(&lease, &mut draft).await? {
-                        self.journal.release(lease).await?;
+                Next::Wait { until_ms } => {
+                    wrote |= !draft.is_empty();
+                    if self.commit(lease, draft).await? == Written::Yes
+                        && self.rest(lease, draft, Some(until_ms), now.as_millisecond(), wrote).await?
+                    {
+                        return Ok(());
+                    }
+                }
+                Next::Done => {
+                    wrote |= !draft.is_empty();
+                    if self.commit(lease, draft).await? == Written::Yes
+                        && self.rest(lease, draft, None, now.as_millisecond(), wrote).await?
+                    {
                         return Ok(());
                     }
                 }
@@ -140,40 +228,149 @@ impl Worker {
         }
     }
 
-    /// Writes what waits. `false`: the run moved meanwhile (a person decided, the customer wrote); the draft is read anew and
-    /// keeps only what really happened, the ends of steps.
-    async fn commit(&self, lease: &Lease, draft: &mut Draft) -> Result<bool, Left> {
-        if draft.is_empty() {
+    /// Makes sure that a run for which there is nothing to do is not claimed again at once: where its row may say otherwise,
+    /// the row is set right. `false`: the run moved meanwhile.
+    async fn rest(
+        &self,
+        lease: &Lease,
+        draft: &mut Draft,
+        until_ms: Option<i64>,
+        now_ms: i64,
+        wrote: bool,
+    ) -> Result<bool, Left> {
+        let (_, wake_ms) = draft.state.rest();
+        let is_early = wake_ms.is_some_and(|wake| wake <= now_ms);
+        if wrote && !is_early {
             return Ok(true);
         }
+        let (expected_len, entries, mut projection) = draft.take();
+        if is_early {
+            warn!(run.id = %lease.run, "the run can be claimed, but nothing can be done; it rests");
+            projection.row.wake_ms = until_ms.map(|until| until.max(now_ms + REST_MIN_MS));
+        }
+        match self.write(lease, expected_len, entries, projection, Conditions::default()).await {
+            Ok(()) => Ok(true),
+            Err(journal::Error::Moved { .. }) => {
+                *draft = Draft::new(RunState::fold(&self.journal.entries(&lease.run).await?)?);
+                Ok(false)
+            }
+            Err(failed) => Err(failed.into()),
+        }
+    }
+
+    async fn commit(&self, lease: &Lease, draft: &mut Draft) -> Result<Written, Left> {
+        self.commit_if(lease, draft, Conditions::default()).await
+    }
+
+    /// Writes what waits. When the run moved (a person decided, the customer wrote), the draft is read anew and keeps only what
+    /// really happened, the ends of steps; when a condition does not hold, it keeps all but the steps that were to start.
+    async fn commit_if(&self, lease: &Lease, draft: &mut Draft, conditions: Conditions) -> Result<Written, Left> {
+        if draft.is_empty() {
+            return Ok(Written::Yes);
+        }
         let (expected_len, entries, projection) = draft.take();
-        match self.journal.append(lease, expected_len, entries.clone(), projection).await {
+        match self.write(lease, expected_len, entries.clone(), projection, conditions).await {
             Ok(()) => {
                 if draft.state.outcome.is_some() && entries.iter().any(|e| matches!(e.body, Body::RunClosed { .. })) {
                     let outcome = draft.state.outcome.as_ref().map_or("", Outcome::as_str);
                     info!(ticket.id = %draft.state.ticket.id, run.steps = draft.state.steps, "run ended: {outcome}");
                 }
-                Ok(true)
+                Ok(Written::Yes)
             }
             Err(journal::Error::Moved { .. }) => {
                 debug!("the run moved meanwhile; reading it again");
-                let stored = self.journal.entries(&lease.run).await?;
-                let mut fresh = Draft::new(RunState::fold(&stored)?);
-                for entry in entries {
-                    let happened = match &entry.body {
-                        Body::StepFinished { step, .. } | Body::StepDelayed { step, .. } => {
-                            fresh.state.open.contains_key(step)
-                        }
-                        _ => false,
-                    };
-                    if happened {
-                        fresh.push(entry)?;
-                    }
-                }
-                *draft = fresh;
-                Ok(false)
+                let happened = |state: &RunState, body: &Body| match body {
+                    Body::StepFinished { step, .. } | Body::StepDelayed { step, .. } => state.open.contains_key(step),
+                    _ => false,
+                };
+                *draft = self.read_anew(lease, entries, happened).await?;
+                Ok(Written::Moved)
+            }
+            Err(journal::Error::SwitchedOn { switch, .. }) => {
+                debug!("no step starts: {switch}");
+                *draft = self.read_anew(lease, entries, |_, body| !matches!(body, Body::StepStarted { .. })).await?;
+                Box::pin(self.commit(lease, draft)).await?;
+                Ok(Written::Held)
+            }
+            Err(journal::Error::DayFull { sum_minor, limit_minor, .. }) => {
+                info!("the day's refunds are used up: {sum_minor} of {limit_minor}");
+                *draft = self.read_anew(lease, entries, |_, body| !matches!(body, Body::StepStarted { .. })).await?;
+                Ok(Written::DayFull)
             }
             Err(failed) => Err(failed.into()),
+        }
+    }
+
+    /// The run as it is on disk, with those of the lines that still hold.
+    async fn read_anew(
+        &self,
+        lease: &Lease,
+        entries: Vec<Entry>,
+        holds: impl Fn(&RunState, &Body) -> bool,
+    ) -> Result<Draft, Left> {
+        let mut fresh = Draft::new(RunState::fold(&self.journal.entries(&lease.run).await?)?);
+        for entry in entries {
+            if holds(&fresh.state, &entry.body) {
+                fresh.push(entry)?;
+            }
+        }
+        Ok(fresh)
+    }
+
+    /// The day's refunds are used up: the call that wanted one more is judged anew, and a person is asked.
+    async fn ask_for_the_day(&self, draft: &mut Draft, works: &[Work]) -> Result<(), Left> {
+        for work in works {
+            let Work::Tool { call, intent: crate::intent::Intent::CreateRefund(refund), .. } = work else { continue };
+            let amount = refund.amount();
+            let since_ms = self.hold.day_began(self.clock.now()).as_millisecond();
+            let taken_minor = self.journal.refunded_since(amount.currency, since_ms).await?;
+            let judgement = rules::judge_day(amount, taken_minor, &self.rules.policy);
+            draft.push(Entry::new(self.clock.now(), Body::Judged { call: Some(call.clone()), judgement }))?;
+        }
+        Ok(())
+    }
+
+    /// Appends, and keeps trying while the file cannot be written: a finished step that was paid for is not dropped because
+    /// the disk was full for a while. The token keeps this from harming: once another worker has the run, it is refused.
+    async fn write(
+        &self,
+        lease: &Lease,
+        expected_len: u64,
+        entries: Vec<Entry>,
+        projection: Projection,
+        conditions: Conditions,
+    ) -> Result<(), journal::Error> {
+        let began_ms = self.clock.now_ms();
+        let mut pause = Duration::from_millis(50);
+        loop {
+            let written =
+                self.journal.append_if(lease, expected_len, entries.clone(), projection.clone(), conditions).await;
+            let now_ms = self.clock.now_ms();
+            match written {
+                Err(journal::Error::Storage { doing, reason, hint })
+                    if now_ms - began_ms < WRITE_AGAIN_FOR_MS && !self.hold.is_closing() =>
+                {
+                    self.hold.health.set_journal(now_ms, Some(reason.clone()));
+                    if pause < WRITE_AGAIN_AFTER {
+                        warn!(run.id = %lease.run, "the journal cannot be {doing}, trying again: {reason}; {hint}");
+                    }
+                }
+                Err(failed) => {
+                    if let journal::Error::Storage { reason, .. } = &failed {
+                        self.hold.health.set_journal(now_ms, Some(reason.clone()));
+                    }
+                    return Err(failed);
+                }
+                Ok(()) => {
+                    self.hold.health.set_journal(now_ms, None);
+                    return Ok(());
+                }
+            }
+            pause = (pause * 2).min(WRITE_AGAIN_AFTER);
+            tokio::select! {
+                () = self.clock.sleep(pause) => {}
+                () = self.hold.dropped() => {}
+            }
         }
     }
 
@@ -193,7 +390,12 @@ impl Worker {
         loop {
             let ended = tokio::select! {
                 ended = running.next() => ended,
-                () = self.clock.sleep(LEASE_TTL / 3) => { *lease = self.renew(lease).await?; continue; }
+                () = self.clock.sleep(LEASE_TTL / 3) => { self.renew(lease).await?; continue; }
+                () = self.hold.dropped() => {
+                    warn!("{left} steps in flight are dropped; they are looked for when the run goes on");
+                    self.commit(lease, draft).await?;
+                    return Err(Left::Held);
+                }
             };
             let Some(ended) = ended else { return Ok(()) };
             left -= ended.len();
@@ -208,7 +410,11 @@ impl Worker {
     }
 
     async fn try_step(&self, state: &RunState, open: &OpenStep, known: Before) -> Body {
-        let (step, attempts) = (open.step, open.attempts);
+        let (step, attempts, limits) = (open.step, open.attempts, &self.rules.limits);
+        let found = known.forgot_since.is_some() || known.again && open.may_have_acted();
+        if let Some(body) = gate::hold_back(&self.hold, state, open, found, limits, self.clock.now()).await {
+            return body;
+        }
         let watch = self.clock.stopwatch();
         let span = info_span!("step", step.no = step.0, step.kind = kind_of(&open.work));
         // Work under a key is looked for before any further try; work without one must not be repeated when it may have left.
@@ -227,7 +433,8 @@ impl Worker {
         };
         let doing = Box::pin(self.performer.perform(state, &this).instrument(span));
         let tried = crash::within(|| format!("{} step={step}", state.run), doing).await;
-        match tried {
+        gate::tell(&self.hold, state, &open.work, &tried, self.clock.now_ms());
+        match gate::outlast(&self.hold, open, tried, limits, self.clock.now()) {
             Tried::Finished(result) => {
                 if let StepResult::Failed { failure, .. } = &result {
                     warn!(step.no = step.0, "step failed: {}: {}", failure.vendor, failure.message);
@@ -259,31 +466,23 @@ impl Worker {
     async fn keep(&self, lease: &mut Lease) -> Result<(), Left> {
         let half_ms = i64::try_from(LEASE_TTL.as_millis() / 2).unwrap_or(i64::MAX);
         if lease.until_ms - self.clock.now_ms() < half_ms {
-            *lease = self.renew(lease).await?;
+            self.renew(lease).await?;
         }
         Ok(())
     }
 
-    async fn renew(&self, lease: &Lease) -> Result<Lease, Left> {
+    /// Makes the lease hold longer. A file that cannot be written is no reason to drop what is in flight: nobody else can claim
+    /// the run either, and the token is compared when it counts.
+    async fn renew(&self, lease: &mut Lease) -> Result<(), Left> {
         let ttl_ms = i64::try_from(LEASE_TTL.as_millis()).unwrap_or(i64::MAX);
-        Ok(self.journal.renew(lease, self.clock.now_ms().saturating_add(ttl_ms)).await?)
-    }
-
-    /// A run that kills whoever works on it: its open steps count as failed, and the rules send it to a person; with none
-    /// open it is closed as failed.
-    fn park(&self, draft: &mut Draft) -> Result<(), Broken> {
-        let message = format!("the step was tried {CLAIMS_WITHOUT_PROGRESS_MAX} times and ended the worker each time");
-        let now = self.clock.now();
-        let open: Vec<StepNo> = draft.state.open.keys().copied().collect();
-        error!(run.id = %draft.state.run, "the run is parked: {message}");
-        for step in &open {
-            let failure =
-                Failure { class: FailureClass::Unknown, vendor: "deskhand".to_owned(), message: message.clone() };
-            let result = StepResult::Failed { failure, call: None };
-            draft.push(Entry::new(now, Body::StepFinished { step: *step, result, took_ms: 0 }))?;
-        }
-        if open.is_empty() && draft.state.outcome.is_none() {
-            draft.push(Entry::new(now, Body::RunClosed { outcome: Outcome::Failed { message } }))?;
+        let now_ms = self.clock.now_ms();
+        match self.journal.renew(lease, now_ms.saturating_add(ttl_ms)).await {
+            Ok(longer) => *lease = longer,
+            Err(journal::Error::Storage { reason, .. }) => {
+                warn!("the lease cannot be renewed: {reason}");
+                self.hold.health.set_journal(now_ms, Some(reason));
+            }
+            Err(failed) => return Err(failed.into()),
         }
         Ok(())
     }
@@ -294,7 +493,7 @@ fn open_steps(draft: &Draft, steps: &[StepNo]) -> Vec<OpenStep> {
     steps.iter().filter_map(|step| draft.state.open.get(step).cloned()).collect()
 }
 
-fn kind_of(work: &Work) -> &'static str {
+pub(super) fn kind_of(work: &Work) -> &'static str {
     match work {
         Work::ReadFacts => "facts",
         Work::Route { .. } => "route",

@@ -23,6 +23,7 @@ pub use self::settings::{Billing, Claude, Email, Shop, Stripe, Web, Zendesk, Zen
 use crate::policy::Policy;
 use crate::run::cost::PriceTable;
 use crate::run::next::{Limits, Mode};
+use crate::run::spend::Spend;
 
 /// One thing that is wrong with the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,6 +76,8 @@ pub struct Config {
     pub policy: Policy,
     /// Limits of one run.
     pub limits: Limits,
+    /// What the model calls of the whole shop may cost.
+    pub spend: Spend,
     /// Runs of a ticket in a day.
     pub runs_per_ticket_per_day_max: u32,
     /// Runs that move at once.

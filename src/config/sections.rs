@@ -10,6 +10,7 @@ use crate::money::Currency;
 use crate::policy::Policy;
 use crate::run::cost::{PriceTable, Prices};
 use crate::run::next::{Limits, Mode, Models};
+use crate::run::spend::Spend;
 
 /// Asks for every key.
 pub(super) fn read_all(reader: &Reader) -> Config {
@@ -39,6 +40,7 @@ pub(super) fn read_all(reader: &Reader) -> Config {
         email: reader.given("email").then(|| read_email(reader)),
         policy,
         limits: read_limits(reader),
+        spend: read_spend(reader),
         runs_per_ticket_per_day_max: small(reader.whole("limits.runs_per_ticket_per_day_max", 5, 1..=100)),
         concurrent_runs: usize::from(small_u16(reader.whole("limits.concurrent_runs", 8, 1..=256))),
         prices: read_prices(reader),
@@ -90,19 +92,22 @@ fn time_zone(reader: &Reader) -> String {
 
 fn read_policy(reader: &Reader) -> Policy {
     let mut policy = Policy::default();
-    for (key, code) in reader.below("policy.refund_limit_minor") {
-        match code.parse::<Currency>() {
-            Ok(currency) => {
-                let default = policy.refund_limit_minor.get(&currency).copied().unwrap_or(0);
-                let limit = reader.whole(&key, default, 0..=100_000_000);
-                policy.refund_limit_minor.insert(currency, limit);
-            }
-            Err(bad) => {
-                reader.value(&key);
-                reader.mistake(&key, bad.to_string(), "use codes like usd, eur, gbp");
+    let limits = |section: &str, limits: &mut BTreeMap<Currency, i64>, max: i64| {
+        for (key, code) in reader.below(section) {
+            match code.parse::<Currency>() {
+                Ok(currency) => {
+                    let default = limits.get(&currency).copied().unwrap_or(0);
+                    limits.insert(currency, reader.whole(&key, default, 0..=max));
+                }
+                Err(bad) => {
+                    reader.value(&key);
+                    reader.mistake(&key, bad.to_string(), "use codes like usd, eur, gbp");
+                }
             }
         }
-    }
+    };
+    limits("policy.refund_limit_minor", &mut policy.refund_limit_minor, 100_000_000);
+    limits("policy.refund_daily_limit_minor", &mut policy.refund_daily_limit_minor, 100_000_000_000);
     policy.refund_window_days = small(reader.whole("policy.refund_window_days", 30, 1..=366));
     policy.answer_refusals_max = small(reader.whole("policy.answer_refusals_max", 2, 0..=10));
     policy
@@ -120,7 +125,25 @@ fn read_limits(reader: &Reader) -> Limits {
         approval_due_s: reader.whole("limits.approval_due_s", default.approval_due_s, 60..=31_536_000),
         retries_max: count("limits.retries_max", default.retries_max, 100),
         model_retries_max: count("limits.model_retries_max", default.model_retries_max, 10_000),
+        spend_wait_max_s: reader.whole("limits.spend_wait_max_s", default.spend_wait_max_s, 0..=31_536_000),
     }
+}
+
+fn read_spend(reader: &Reader) -> Spend {
+    let default = Spend::default();
+    let most = 1_000_000_000_000;
+    let spend = Spend {
+        day_max_micros: reader.whole("limits.cost_day_max_micros", default.day_max_micros, 0..=most),
+        month_max_micros: reader.whole("limits.cost_month_max_micros", default.month_max_micros, 0..=most),
+    };
+    if spend.month_max_micros < spend.day_max_micros && reader.has("limits.cost_month_max_micros") {
+        reader.mistake(
+            "limits.cost_month_max_micros",
+            "is below a day's limit",
+            "give at least `limits.cost_day_max_micros`",
+        );
+    }
+    spend
 }
 
 fn read_zendesk(reader: &Reader) -> Zendesk {

@@ -13,6 +13,7 @@ use crate::clients::zendesk::{IncrementalFrom, TicketHead, Zendesk, own_words};
 use crate::clients::{self};
 use crate::clock::Clock;
 use crate::ids::{RunId, TicketId, UserId};
+use crate::journal::brake::{self, Brake};
 use crate::journal::{self, Arrival, Cursor, Journal, TicketHistory};
 use crate::policy::signals;
 use crate::run::draft::Draft;
@@ -123,15 +124,23 @@ impl Poller {
                 (_, None) => true,
                 (IncrementalFrom::Start(_), Some(_)) => false,
             };
-            arrived += self.take_in(page.heads, cursor.filter(|_| !stuck)).await?.unwrap_or(0);
+            let Some(count) = self.take_in(page.heads, cursor.filter(|_| !stuck)).await? else { return Ok(arrived) };
+            arrived += count;
             if page.end_of_stream || stuck {
                 return Ok(arrived);
             }
         }
     }
 
-    /// Takes in a page; `None` when nothing of it was written and it must be read again.
+    /// Takes in a page; `None` when it must be read again: nothing of it was written, or a brake lets no new run in. News still
+    /// join open runs then; the cursor stays where it is, so that nothing is lost.
     async fn take_in(&mut self, heads: Vec<TicketHead>, cursor: Option<Cursor>) -> Result<Option<usize>, Error> {
+        let mut held = false;
+        let draining = match brake::pulled(&*self.journal).await?.map(|pulled| pulled.brake) {
+            Some(Brake::Stopped) => return Ok(None),
+            Some(Brake::Draining) => true,
+            Some(Brake::Paused) | None => false,
+        };
         let mut newest_by_ticket: BTreeMap<TicketId, TicketHead> = BTreeMap::new();
         let mut order = Vec::new();
         for head in heads {
@@ -146,6 +155,10 @@ impl Poller {
         let mut stamps = Vec::new();
         for id in order {
             let Some(head) = newest_by_ticket.remove(&id) else { continue };
+            if draining && self.journal.ticket_history(id, 0).await?.open.is_none() {
+                held = true;
+                continue;
+            }
             // Stamps count whole seconds: what changed in this second may change again under the same stamp.
             if self.clock.now().duration_since(head.updated_at) >= SignedDuration::from_secs(STAMP_SETTLES_S) {
                 stamps.push((id, head.updated_at));
@@ -154,7 +167,13 @@ impl Poller {
                 arrivals.push(arrival);
             }
         }
+        // Reading takes a while; a brake that was pulled meanwhile holds as well.
+        let opens = arrivals.iter().any(|arrival| matches!(arrival, Arrival::Open { .. }));
+        if opens && brake::pulled(&*self.journal).await?.is_some_and(|pulled| pulled.brake != Brake::Paused) {
+            return Ok(None);
+        }
         let count = arrivals.len();
+        let cursor = cursor.filter(|_| !held);
         if count > 0 || cursor.is_some() {
             match self.journal.admit(arrivals.clone(), cursor.clone()).await {
                 Ok(_) => {}
@@ -170,7 +189,7 @@ impl Poller {
             self.seen.clear();
         }
         self.seen.extend(stamps);
-        Ok(Some(count))
+        Ok(Some(count).filter(|_| !held))
     }
 
     /// What a changed ticket means: a new run, news for an open one, or nothing.

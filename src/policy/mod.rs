@@ -58,6 +58,8 @@ pub enum RuleId {
     EffectUnknown,
     /// A vendor could not be read.
     VendorFailed,
+    /// The agent broke on it again and again.
+    AgentBroke,
     /// The model handed over by itself.
     ModelChoice,
     /// A person took the ticket.
@@ -87,6 +89,7 @@ impl RuleId {
             RuleId::ModelFailed => "model_failed",
             RuleId::EffectUnknown => "effect_unknown",
             RuleId::VendorFailed => "vendor_failed",
+            RuleId::AgentBroke => "agent_broke",
             RuleId::ModelChoice => "model_choice",
             RuleId::TakenOver => "taken_over",
             RuleId::Quiet => "quiet",
@@ -113,6 +116,7 @@ impl RuleId {
             RuleId::ModelFailed => "Model gave no usable answer",
             RuleId::EffectUnknown => "Outcome unknown",
             RuleId::VendorFailed => "A system could not be read",
+            RuleId::AgentBroke => "The agent broke on it",
             RuleId::ModelChoice => "Handed over by the agent",
             RuleId::TakenOver => "Taken over by a person",
             RuleId::Quiet => "Nothing to answer",
@@ -188,6 +192,9 @@ pub struct Policy {
     /// The highest refund that needs no approval, in minor units, by currency; exactly this much is allowed. It counts per
     /// refund, per order and per customer in the window. A currency that is not named goes to a person.
     pub refund_limit_minor: BTreeMap<Currency, i64>,
+    /// What the whole shop may give back in a day without approval, in minor units, by currency: done, in flight, of unknown
+    /// outcome and awaiting a person, all together. See [`Policy::refund_daily_limit`] for a currency that is not named.
+    pub refund_daily_limit_minor: BTreeMap<Currency, i64>,
     /// How far back a customer's refunds count, in days.
     pub refund_window_days: u32,
     /// How often an answer may be refused before the ticket goes to a person.
@@ -204,10 +211,24 @@ impl Default for Policy {
         let limits = ["usd", "eur", "gbp"].map(|code| (code.parse().expect("a currency code"), 50_000));
         Self {
             refund_limit_minor: BTreeMap::from(limits),
+            refund_daily_limit_minor: BTreeMap::new(),
             refund_window_days: 30,
             answer_refusals_max: 2,
             link_domains: Vec::new(),
             shop_name: String::new(),
         }
+    }
+}
+
+/// A currency without a daily limit of its own has that of so many refunds at the limit per refund: $10,000.00 as shipped. A
+/// brake that nobody has set protects nobody; one that is too low only asks a person.
+const REFUNDS_AT_THE_LIMIT_A_DAY: i64 = 20;
+
+impl Policy {
+    /// What the whole shop may give back in a day in this currency without approval, in minor units; exactly this much is
+    /// allowed. `None` for a currency that has no limit at all: those go to a person anyway.
+    pub fn refund_daily_limit(&self, currency: Currency) -> Option<i64> {
+        let set = self.refund_daily_limit_minor.get(&currency).copied();
+        set.or_else(|| Some(self.refund_limit_minor.get(&currency)?.saturating_mul(REFUNDS_AT_THE_LIMIT_A_DAY)))
     }
 }

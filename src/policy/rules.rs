@@ -4,6 +4,7 @@
 //! subscriptions. What words give away is in `signals`, what an answer must not say in `answer`.
 
 use crate::intent::Intent;
+use crate::money::Money;
 use crate::policy::facts::Facts;
 use crate::policy::{Judgement, Policy, RuleId, Verdict, answer};
 
@@ -32,6 +33,22 @@ pub fn judge_intent(facts: &Facts, intent: &Intent, policy: &Policy) -> Judgemen
             Err(fault) => refuse_or_hand_over(facts, fault, policy, "log_resolution"),
         },
     }
+}
+
+/// The day's refunds leave no room for this one: a person must agree. Called when the journal refused to start it.
+pub fn judge_day(amount: Money, taken_minor: i64, policy: &Policy) -> Judgement {
+    let limit = policy.refund_daily_limit(amount.currency).unwrap_or(0);
+    let shown = |minor| Money::new(minor, amount.currency);
+    let why = format!(
+        "{} of {} for refunds without approval are taken today, {amount} more do not fit",
+        shown(taken_minor),
+        shown(limit)
+    );
+    Judgement::new(RuleId::RefundDay, Verdict::NeedsApproval, why)
+        .with("amount_minor", amount.minor)
+        .with("currency", amount.currency.as_str())
+        .with("taken_minor", taken_minor)
+        .with("limit_minor", limit)
 }
 
 /// A text that must not go out goes back to the model, at most so often; then the ticket goes to a person.
@@ -69,6 +86,15 @@ pub fn table(policy: &Policy) -> Vec<RuleLine> {
         .map(|(currency, minor)| crate::money::Money::new(*minor, *currency).to_string())
         .collect::<Vec<_>>()
         .join(", ");
+    let daily = policy
+        .refund_limit_minor
+        .keys()
+        .chain(policy.refund_daily_limit_minor.keys())
+        .collect::<std::collections::BTreeSet<_>>()
+        .into_iter()
+        .filter_map(|currency| Some(Money::new(policy.refund_daily_limit(*currency)?, *currency).to_string()))
+        .collect::<Vec<_>>()
+        .join(", ");
     let line = |id: RuleId, text: &str, setting: Option<String>| RuleLine {
         id,
         title: id.title(),
@@ -88,6 +114,11 @@ pub fn table(policy: &Policy) -> Vec<RuleLine> {
                 "Refunds of one order, and of one customer within {window} days, count together against the same limit. Refunds that colleagues made count too; failed and canceled ones do not."
             ),
             Some(format!("{limits}; {window} days")),
+        ),
+        line(
+            RuleId::RefundDay,
+            "When the refunds of the shop's day pass its ceiling, each further one waits for a person. Counted are those that are done, in flight, of unknown outcome, and waiting for a person.",
+            Some(daily),
         ),
         line(RuleId::CurrencyWithoutLimit, "A refund in a currency that has no limit goes to a person.", None),
         line(

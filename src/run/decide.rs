@@ -7,7 +7,7 @@ use crate::ids::ApprovalId;
 use crate::intent::Intent;
 use crate::money::Money;
 use crate::run::draft::Draft;
-use crate::run::entry::{Body, Decision, Entry};
+use crate::run::entry::{Body, Decision, Entry, Outcome};
 use crate::run::row::{ApprovalState, Projection};
 use crate::run::state::{Approval, Broken, RunState};
 
@@ -37,6 +37,9 @@ pub enum Refused {
     /// The run has ended.
     #[error("the run has ended")]
     Ended,
+    /// Only a parked run can be retried.
+    #[error("the run is not parked")]
+    NotParked,
     /// The journal breaks its own rules.
     #[error(transparent)]
     Broken(#[from] Broken),
@@ -91,13 +94,30 @@ pub fn undo(entries: &[Entry], approval: &ApprovalId, by: &str, now: Timestamp) 
     record(state, Body::DecisionUndone { approval: approval.clone(), by: by.to_owned() }, now)
 }
 
-/// The person takes the ticket: the agent's part ends at its next move.
+/// The person takes the ticket: the agent's part ends at its next move. A parked run is theirs at once.
 pub fn take_over(entries: &[Entry], by: &str, now: Timestamp) -> Result<Recorded, Refused> {
     let state = RunState::fold(entries)?;
+    if let Some(Outcome::Failed { .. }) = state.outcome {
+        let mut draft = Draft::new(state);
+        draft.push(Entry::new(now, Body::Reopened { by: by.to_owned() }))?;
+        draft
+            .push(Entry::new(now, Body::TakenOver { by: Some(by.to_owned()), agent: None, how: "page".to_owned() }))?;
+        draft.push(Entry::new(now, Body::RunClosed { outcome: Outcome::TakenOver }))?;
+        return Ok(draft.take());
+    }
     if state.outcome.is_some() || state.taken_over {
         return Err(Refused::Ended);
     }
     record(state, Body::TakenOver { by: Some(by.to_owned()), agent: None, how: "page".to_owned() }, now)
+}
+
+/// A person lets a parked run go on where it stopped.
+pub fn retry(entries: &[Entry], by: &str, now: Timestamp) -> Result<Recorded, Refused> {
+    let state = RunState::fold(entries)?;
+    match state.outcome {
+        Some(Outcome::Failed { .. }) => record(state, Body::Reopened { by: by.to_owned() }, now),
+        _ => Err(Refused::NotParked),
+    }
 }
 
 fn find<'a>(state: &'a RunState, approval: &ApprovalId) -> Result<&'a Approval, Refused> {

@@ -167,6 +167,11 @@ pub enum Body {
         /// How it was noticed: `assigned`, `replied`, `solved`, `closed`, `merged`, `deleted`, `page`.
         how: String,
     },
+    /// A person lets a parked run go on where it stopped, or takes it.
+    Reopened {
+        /// Who.
+        by: String,
+    },
     /// The run is over (a scheduled mail may still be due).
     RunClosed {
         /// How.

@@ -34,6 +34,8 @@ pub struct Limits {
     pub retries_max: u32,
     /// The same for the model: an outage delays tickets and must not lose them, so this is long.
     pub model_retries_max: u32,
+    /// How old a run may be, in seconds, that waits because the money for model calls is used up; then it goes to a person.
+    pub spend_wait_max_s: i64,
 }
 
 impl Default for Limits {
@@ -46,6 +48,7 @@ impl Default for Limits {
             approval_due_s: 7 * 86_400,
             retries_max: 8,
             model_retries_max: 200,
+            spend_wait_max_s: 4 * 3_600,
         }
     }
 }
@@ -260,6 +263,12 @@ fn failure_judgement(state: &RunState) -> Option<Judgement> {
     let (work, failure) = state.failures.last()?;
     let said = format!("{}: {}", failure.vendor, failure.message);
     let rule = match work {
+        // Our own refusal: the money for model calls is used up.
+        Work::Route { .. } | Work::Model { .. }
+            if failure.vendor == "deskhand" && failure.class == FailureClass::Refused =>
+        {
+            RuleId::Limits
+        }
         Work::ReadFacts => RuleId::VendorFailed,
         Work::Route { .. } | Work::Model { .. } => RuleId::ModelFailed,
         Work::Tool { intent, .. }
@@ -445,3 +454,6 @@ pub fn is_allowed_by(state: &RunState, approval: &ApprovalId, intent: &Intent) -
             && found.allowed_intent().as_ref() == Some(intent)
     })
 }
+
+#[cfg(test)]
+mod tests;

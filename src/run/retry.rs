@@ -20,6 +20,13 @@ pub fn pause_ms(run: &RunId, step: StepNo, attempt: u32, vendor_asks_ms: Option<
     spread.max(vendor_asks_ms.map_or(0, |asked| asked + hasher.finish() % 250))
 }
 
+/// A part of `range_ms` that differs from run to run, step to step and time to time, and is the same on every machine.
+pub fn spread_ms(run: &RunId, step: StepNo, time: u32, range_ms: u64) -> u64 {
+    let mut hasher = Fnv::default();
+    (run.as_str(), step.0, time).hash(&mut hasher);
+    hasher.finish() % (range_ms + 1)
+}
+
 /// FNV-1a: the same on every machine and in every version, unlike the standard library's hasher.
 struct Fnv(u64);
 

@@ -336,6 +336,7 @@ impl RunState {
                     | Body::StepFinished { .. }
                     | Body::StepDelayed { .. }
                     | Body::StepRetried { .. }
+                    | Body::Reopened { .. }
             )
         {
             return Err("the run has ended".to_owned());
@@ -422,6 +423,16 @@ impl RunState {
                 turn.reminded = true;
             }
             Body::TakenOver { .. } => self.taken_over = true,
+            Body::Reopened { .. } => {
+                if !matches!(self.outcome, Some(Outcome::Failed { .. })) {
+                    return Err("only a parked run is reopened".to_owned());
+                }
+                // What failed was looked at by a person; it is tried as if for the first time.
+                self.outcome = None;
+                self.closed_at = None;
+                self.ended = None;
+                self.failures.clear();
+            }
             Body::RunClosed { outcome } => {
                 if !self.open.is_empty() {
                     return Err("a run with open steps cannot end".to_owned());

@@ -92,8 +92,15 @@ async fn next(mut stream: Stream) -> Option<(Vec<Event>, Stream)> {
     if stream.first {
         stream.first = false;
     } else {
-        stream.web.app.clock.sleep(PUSH_EVERY).await;
-        stream.bell.changed().await.ok()?;
+        let stop = stream.web.app.stop.clone();
+        let rung = async {
+            stream.web.app.clock.sleep(PUSH_EVERY).await;
+            stream.bell.changed().await
+        };
+        tokio::select! {
+            rung = rung => rung.ok()?,
+            () = stop.cancelled() => return None, // Otherwise an open page would hold up the end.
+        }
     }
     let now_ms = stream.web.app.clock.now_ms();
     stream.web.app.accounts.session(stream.viewer.token, now_ms).await.ok()??;
@@ -137,6 +144,7 @@ async fn parts(stream: &Stream) -> Result<Vec<Part>, Error> {
             parts!(page,
                 "need" => as_need say Some(page.spoken()),
                 "nav-need" => as_nav_need,
+                "why-not" => as_why,
                 "pulse" => as_pulse,
                 "need-list" => as_need_list,
                 "health" => as_health,

@@ -1,11 +1,13 @@
-//! For the machine that watches: does the process answer, and can it do its work.
+//! For the machine that watches: does the process answer, can pages be served, and does work go on.
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use serde_json::{Value, json};
 
-use crate::web::Web;
+use crate::web::{Web, why};
 
 /// Whether the process lives and its journal answers.
 pub(super) async fn live(State(web): State<Arc<Web>>) -> (StatusCode, &'static str) {
@@ -15,11 +17,32 @@ pub(super) async fn live(State(web): State<Arc<Web>>) -> (StatusCode, &'static s
     }
 }
 
-/// Whether pages can be served: the journal answers and its rows can be read.
-pub(super) async fn ready(State(web): State<Arc<Web>>) -> (StatusCode, &'static str) {
-    let (journal, rows) = tokio::join!(web.app.journal.next_wake(), web.app.views.counts(0));
-    match (journal, rows) {
-        (Ok(_), Ok(_)) => (StatusCode::OK, "ready\n"),
-        _ => (StatusCode::SERVICE_UNAVAILABLE, "the journal does not answer\n"),
-    }
+/// Whether pages can be served (otherwise 503), and why work does not go on, when it does not. Nobody need be signed in to ask,
+/// so it holds no words of people.
+pub(super) async fn ready(State(web): State<Arc<Web>>) -> (StatusCode, Json<Value>) {
+    let times = web.times();
+    let (journal, counts) = tokio::join!(web.app.journal.next_wake(), web.app.views.counts(times.days_ago_ms(0)));
+    let reasons = match (journal, counts) {
+        (Ok(_), Ok(counts)) => why::reasons(&web, &times, &counts).await,
+        (Err(failed), _) | (_, Err(failed)) => Err(failed),
+    };
+    let Ok(reasons) = reasons else {
+        let said = json!({ "ready": false, "moving": false, "why": [{ "key": "journal", "what": "cannot be read" }] });
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(said));
+    };
+    let why: Vec<Value> = reasons
+        .iter()
+        .map(|reason| {
+            let mut line = json!({ "key": reason.key, "what": reason.words });
+            if !reason.vendor.is_empty() {
+                line["vendor"] = reason.vendor.into();
+            }
+            if let Some(since) = reason.since_ms {
+                line["since_ms"] = since.into();
+            }
+            line
+        })
+        .collect();
+    let moving = !reasons.iter().any(|reason| reason.stops);
+    (StatusCode::OK, Json(json!({ "ready": true, "moving": moving, "why": why })))
 }

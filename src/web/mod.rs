@@ -11,13 +11,16 @@ use axum::Router;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use jiff::tz::TimeZone;
+use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 
 use crate::clock::Clock;
+use crate::health::Health;
 use crate::journal::Journal;
 use crate::journal::accounts::Accounts;
 use crate::journal::views::Views;
+use crate::policy::Policy;
 
 mod approval;
 mod approvals;
@@ -40,12 +43,14 @@ pub mod session;
 mod sign_in;
 mod thread;
 mod timeline;
+mod why;
 
 pub use links::{demo_sign_in_link, first_run_link};
 
 use error::Error;
 use format::Times;
 use session::Viewer;
+use why::Reason;
 
 /// The largest form that is read, in bytes. The longest field is a note or an answer.
 const FORM_MAX_BYTES: usize = 256 * 1_024;
@@ -61,6 +66,10 @@ pub struct App {
     pub accounts: Arc<dyn Accounts>,
     /// Tells the time.
     pub clock: Clock,
+    /// What is wrong right now.
+    pub health: Arc<Health>,
+    /// The process ends: streams end with it.
+    pub stop: CancellationToken,
     /// What is fixed at the start.
     pub settings: Settings,
 }
@@ -80,6 +89,8 @@ pub struct Settings {
     pub undo_window: Duration,
     /// The shop's time zone, an IANA name; an unknown one means UTC.
     pub time_zone: String,
+    /// The limits of refunds in force.
+    pub policy: Policy,
     /// How the agent works: `auto`, `shadow`, `draft`.
     pub mode: String,
     /// The day on which the price table was read, `YYYY-MM-DD`.
@@ -108,6 +119,7 @@ pub fn router(app: App) -> Router {
         .route("/", get(overview::page))
         .route("/runs", get(runs::page))
         .route("/runs/{run}", get(run::page))
+        .route("/runs/{run}/retry", get(pause::retry_page).post(pause::retry))
         .route("/runs/{run}/take-over", get(pause::take_over_page).post(pause::take_over))
         .route("/approvals", get(approvals::page))
         .route("/approvals/{id}", get(approval::page))
@@ -145,8 +157,8 @@ struct Shell {
     mode: String,
     zone: String,
     waiting: u64,
-    /// Why the agent is paused, when it is.
-    paused: Option<String>,
+    /// Why something does not move.
+    reasons: Vec<Reason>,
     demo: bool,
     stand_in: bool,
     user: String,
@@ -168,7 +180,7 @@ impl Shell {
             mode: mode_in_words(&settings.mode),
             zone: zone_in_words(&web.zone),
             waiting: counts.waiting_approvals,
-            paused: parts::paused(web).await?,
+            reasons: why::reasons(web, &times, &counts).await?,
             demo: settings.demo,
             stand_in: settings.stand_in,
             user: viewer.user.name.clone(),
@@ -181,6 +193,11 @@ impl Shell {
     fn live(mut self, page: impl Into<String>) -> Self {
         self.live = format!("/events?page={}", page.into());
         self
+    }
+
+    /// The brake that is pulled.
+    fn brake(&self) -> Option<&Reason> {
+        self.reasons.iter().find(|reason| reason.is_brake)
     }
 
     fn is(&self, section: &str) -> bool {

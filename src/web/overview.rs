@@ -57,7 +57,7 @@ struct DayRow {
 #[derive(Template)]
 #[template(
     path = "overview.html",
-    blocks = ["need", "nav_need", "pulse", "need_list", "health", "figures", "run_rows"]
+    blocks = ["need", "nav_need", "why", "pulse", "need_list", "health", "figures", "run_rows"]
 )]
 pub(super) struct OverviewPage {
     shell: Shell,
@@ -197,7 +197,7 @@ pub(super) async fn build(web: &Web, viewer: &Viewer) -> Result<OverviewPage, Er
     );
     Ok(OverviewPage {
         headline: headline(&shell, &counts),
-        pulse: pulse(&shell, &counts),
+        pulse: pulse(&counts),
         need_sum: crate::web::parts::sum_waiting(&waiting),
         need: waiting.iter().take(NEED_MAX as usize).map(|row| ApprovalLine::new(row, &times, &names)).collect(),
         failed: failed.iter().map(|row| RunLine::new(row, &times)).collect(),
@@ -247,9 +247,7 @@ impl OverviewPage {
 /// The state of the system in a sentence, the worst fact first.
 fn headline(shell: &Shell, counts: &Counts) -> String {
     let mut facts = Vec::new();
-    if shell.paused.is_some() {
-        facts.push("The agent is paused.".to_owned());
-    }
+    facts.extend(shell.reasons.iter().map(|reason| format!("{}.", reason.words)));
     match counts.waiting_approvals {
         0 => {}
         1 => facts.push("1 decision waits for a person.".to_owned()),
@@ -262,13 +260,13 @@ fn headline(shell: &Shell, counts: &Counts) -> String {
     }
     match counts.failed {
         0 => {}
-        1 => facts.push("1 run failed in the last 7 days.".to_owned()),
-        n => facts.push(format!("{n} runs failed in the last 7 days.")),
+        1 => facts.push("1 run was parked in the last 7 days.".to_owned()),
+        n => facts.push(format!("{n} runs were parked in the last 7 days.")),
     }
     if facts.is_empty() { "Nothing waits and everything works.".to_owned() } else { facts.join(" ") }
 }
 
-fn pulse(shell: &Shell, counts: &Counts) -> String {
+fn pulse(counts: &Counts) -> String {
     let progress = counts.open.saturating_sub(counts.waiting_approvals + counts.waiting_vendor + counts.held);
     let mut text = format!(
         "{} in progress, {} today.",
@@ -278,22 +276,36 @@ fn pulse(shell: &Shell, counts: &Counts) -> String {
     if counts.held > 0 {
         text.push_str(&format!(" {} can still be undone.", format::count(counts.held, "decision", "decisions")));
     }
-    if shell.paused.is_some() {
-        text.push_str(" New tickets are read, nothing is sent.");
-    }
     text
 }
 
 fn health(web: &Web, shell: &Shell, counts: &Counts) -> Vec<HealthLine> {
     let settings = &web.app.settings;
-    let agent = match &shell.paused {
-        Some(reason) => HealthLine { name: "Agent", status: Status::new("st-warn", "Paused"), more: reason.clone() },
+    let of = |key: &str| shell.reasons.iter().find(|reason| reason.key == key);
+    // What is wrong, with the reason; else what is right.
+    let line = |name, key: &str, wrong: &str, right: &str| match of(key) {
+        Some(reason) => HealthLine { name, status: Status::new("st-warn", wrong), more: reason.more.clone() },
+        None => HealthLine { name, status: Status::new("st-ok", right), more: String::new() },
+    };
+    let agent = match shell.brake() {
+        Some(brake) => HealthLine {
+            name: "Agent",
+            status: Status::new("st-warn", format::sentence(brake.key)),
+            more: brake.more.clone(),
+        },
         None => HealthLine { name: "Agent", status: Status::new("st-ok", "Running"), more: String::new() },
     };
-    let vendors = match counts.waiting_vendor {
-        0 if settings.demo => Status::new("st-ok", "Simulated, all answering"),
-        0 => Status::new("st-ok", "All answering"),
-        n => Status::new("st-warn", format!("{} for one to answer", format::count(n, "run waits", "runs wait"))),
+    let away: Vec<&str> = shell
+        .reasons
+        .iter()
+        .filter(|reason| reason.key == "vendor")
+        .map(|reason| crate::web::why::vendor_name(reason.vendor))
+        .collect();
+    let vendors = match (counts.waiting_vendor, away.as_slice()) {
+        (0, []) if settings.demo => Status::new("st-ok", "Simulated, all answering"),
+        (0, []) => Status::new("st-ok", "All answering"),
+        (n, []) => Status::new("st-warn", format!("{} to try again", format::count(n, "run waits", "runs wait"))),
+        (_, away) => Status::new("st-warn", format!("Away: {}", away.join(", "))),
     };
     let failed = match counts.failed {
         0 => Status::new("st-ok", "None in 7 days"),
@@ -302,9 +314,11 @@ fn health(web: &Web, shell: &Shell, counts: &Counts) -> Vec<HealthLine> {
     let model = if settings.stand_in { "Scripted stand-in" } else { "Claude API" };
     vec![
         agent,
+        line("Intake", "intake", "Cannot read", "Reads new tickets"),
         HealthLine { name: "Vendors", status: vendors, more: String::new() },
-        HealthLine { name: "Model", status: Status::new("st-ok", model), more: String::new() },
-        HealthLine { name: "Journal", status: Status::new("st-ok", "Written and read"), more: String::new() },
-        HealthLine { name: "Failed runs", status: failed, more: String::new() },
+        line("Model", "spend", "Money used up", model),
+        line("Journal", "journal", "Cannot be written", "Written and read"),
+        line("Refunds", "refund_day", "The day is used up", "Within the day’s limit"),
+        HealthLine { name: "Parked runs", status: failed, more: String::new() },
     ]
 }

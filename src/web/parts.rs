@@ -38,7 +38,7 @@ impl Status {
             (RunStatus::Closed, Some("shadowed")) => Self::new("st-off", "Shadow, nothing done"),
             (RunStatus::Closed, Some("skipped")) => Self::new("st-off", "Not answered"),
             (RunStatus::Closed, Some("taken_over")) => Self::new("st-person", "Taken over"),
-            (RunStatus::Closed, Some("failed")) => Self::new("st-fail", "Failed"),
+            (RunStatus::Closed, Some("failed")) => Self::new("st-fail", "Parked"),
             (RunStatus::Closed, other) => Self::new("st-off", format::sentence(other.unwrap_or("closed"))),
             (RunStatus::Open, _) if row.steps == 0 => Self::new("st-run", "Starting"),
             (RunStatus::Open, _) => Self::new("st-run", format!("Step {} of run", row.steps)),
@@ -201,14 +201,6 @@ pub(super) fn sum_waiting(rows: &[ApprovalRow]) -> String {
         }
     }
     sums.iter().map(ToString::to_string).collect::<Vec<_>>().join(" + ")
-}
-
-/// The switch that keeps the agent from acting; its value is the reason, empty when it runs.
-pub(super) const PAUSED: &str = "paused";
-
-/// Why the agent is paused; `None` when it is not.
-pub(super) async fn paused(web: &Web) -> Result<Option<String>, Error> {
-    Ok(web.app.journal.switch(PAUSED).await?.filter(|reason| !reason.is_empty()))
 }
 
 /// A small line of values over time: geometry alone, drawn by the `spark` macro.

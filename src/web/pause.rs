@@ -1,4 +1,5 @@
-//! Pausing and resuming the agent, and taking a ticket over: one page that says what stops, one button.
+//! Holding the agent back and letting it go on, retrying a parked run, taking a ticket over: each a page that says what it does,
+//! and one button.
 
 use std::sync::Arc;
 
@@ -10,21 +11,50 @@ use axum::response::{IntoResponse, Redirect, Response};
 use crate::ids::RunId;
 use crate::journal;
 use crate::journal::accounts::Role;
+use crate::journal::brake::{self, Brake};
 use crate::run::decide::{self, Refused};
 use crate::web::error::Error;
-use crate::web::parts::{PAUSED, subject};
+use crate::web::format::{self, Moment};
+use crate::web::parts::{Names, subject};
 use crate::web::session::{Posted, Viewer};
 use crate::web::{Shell, Web, show};
 
-/// The longest reason, in characters.
-const REASON_MAX: usize = 200;
+/// The brake that is pulled, as its page shows it.
+struct Shown {
+    word: &'static str,
+    reason: String,
+    by: String,
+    at: Moment,
+}
+
+/// A brake that can be pulled.
+struct Offered {
+    value: &'static str,
+    name: &'static str,
+    text: String,
+    chosen: bool,
+}
 
 #[derive(Template)]
 #[template(path = "pause.html")]
 struct PausePage {
     shell: Shell,
+    pulled: Option<Shown>,
+    offered: Vec<Offered>,
     in_progress: u64,
-    waiting: u64,
+}
+
+#[derive(Template)]
+#[template(path = "retry.html")]
+struct RetryPage {
+    shell: Shell,
+    run: String,
+    ticket: String,
+    subject: String,
+    requester: String,
+    parked: bool,
+    reason: String,
+    notice: Option<&'static str>,
 }
 
 #[derive(Template)]
@@ -43,27 +73,129 @@ struct TakeOverPage {
 /// What stops, or what goes on.
 pub(super) async fn page(State(web): State<Arc<Web>>, viewer: Viewer) -> Result<Response, Error> {
     viewer.must_be(Role::Approver)?;
-    let counts = web.app.views.counts(web.times().days_ago_ms(0)).await?;
+    let times = web.times();
+    let counts = web.app.views.counts(times.days_ago_ms(0)).await?;
+    let names = Names::load(&web).await?;
+    let pulled = brake::pulled(&*web.app.journal).await?;
+    let held = pulled.as_ref().map(|pulled| pulled.brake);
+    let in_progress = counts.open.saturating_sub(counts.waiting_approvals);
+    let runs = format::count(in_progress, "run", "runs");
+    let offer = |brake, name, text: String| Offered {
+        value: Brake::as_str(brake),
+        name,
+        text,
+        chosen: brake == Brake::Paused || held == Some(Brake::Paused),
+    };
+    let offered = vec![
+        offer(
+            Brake::Draining,
+            "Drain",
+            format!("No new ticket is taken in. {runs} in progress go on to their end; this page says when it is dry."),
+        ),
+        offer(
+            Brake::Paused,
+            "Pause",
+            format!(
+                "{runs} in progress stop after the step they are in; nothing half-done is sent. New tickets are read and wait. {} stay open, and decisions rest.",
+                format::count(counts.waiting_approvals, "approval", "approvals")
+            ),
+        ),
+        offer(
+            Brake::Stopped,
+            "Stop at once",
+            "Nothing is read and nothing is done. What is in flight is dropped; whether it happened is looked up when you resume.".to_owned(),
+        ),
+    ];
     let shell = Shell::new(&web, &viewer, "Pause", "overview").await?;
     show(&PausePage {
-        in_progress: counts.open.saturating_sub(counts.waiting_approvals),
-        waiting: counts.waiting_approvals,
+        offered: offered.into_iter().filter(|offer| Brake::parse(offer.value) > held).collect(),
+        pulled: pulled.map(|pulled| Shown {
+            word: pulled.brake.as_str(),
+            reason: pulled.reason.trim_end_matches('.').to_owned(),
+            by: names.of(&pulled.by),
+            at: times.ms(pulled.at_ms),
+        }),
+        in_progress,
         shell,
     })
 }
 
-/// Sets the switch. It stands in the journal, so that it holds across restarts.
+/// Pulls a brake, or loosens all. They stand in the journal, so that they hold across restarts.
 pub(super) async fn set(State(web): State<Arc<Web>>, posted: Posted) -> Result<Response, Error> {
     let Posted { viewer, fields } = posted;
     viewer.must_be(Role::Approver)?;
-    let reason: String = fields.get("reason").chars().take(REASON_MAX).collect();
-    let value = match (fields.get("do"), reason.is_empty()) {
-        ("resume", _) => "",
-        (_, true) => "No reason was given",
-        (_, false) => reason.as_str(),
-    };
-    web.app.journal.set_switch(PAUSED, value, &viewer.user.email, web.app.clock.now_ms()).await?;
+    let (journal, by, now_ms) = (&*web.app.journal, viewer.user.email.as_str(), web.app.clock.now_ms());
+    match fields.get("do") {
+        "resume" => drop(brake::resume(journal, by, now_ms).await?),
+        word => {
+            let brake = Brake::parse(word).unwrap_or(Brake::Paused);
+            brake::pull(journal, brake, fields.get("reason"), by, now_ms).await?;
+        }
+    }
     Ok(Redirect::to("/").into_response())
+}
+
+/// What retrying a parked run does.
+pub(super) async fn retry_page(
+    State(web): State<Arc<Web>>,
+    viewer: Viewer,
+    Path(run): Path<String>,
+) -> Result<Response, Error> {
+    viewer.must_be(Role::Approver)?;
+    let run: RunId = run.parse().map_err(|_| Error::NotFound)?;
+    show(&retry_form(&web, &viewer, &run, None).await?)
+}
+
+async fn retry_form(web: &Web, viewer: &Viewer, run: &RunId, notice: Option<&'static str>) -> Result<RetryPage, Error> {
+    let row = web.app.views.run(run).await?.ok_or(Error::NotFound)?;
+    Ok(RetryPage {
+        shell: Shell::new(web, viewer, format!("Retry ticket {}", row.ticket), "runs").await?,
+        run: run.to_string(),
+        ticket: row.ticket.to_string(),
+        subject: subject(&row.subject),
+        requester: row.requester.clone(),
+        parked: row.outcome.as_deref() == Some("failed"),
+        reason: row.reason.unwrap_or_default(),
+        notice,
+    })
+}
+
+/// Lets a parked run go on where it stopped.
+pub(super) async fn retry(
+    State(web): State<Arc<Web>>,
+    Path(run): Path<String>,
+    posted: Posted,
+) -> Result<Response, Error> {
+    let viewer = posted.viewer;
+    viewer.must_be(Role::Approver)?;
+    let run: RunId = run.parse().map_err(|_| Error::NotFound)?;
+    let refused = async |said| {
+        let page = retry_form(&web, &viewer, &run, Some(said)).await?;
+        Ok((StatusCode::CONFLICT, show(&page)?).into_response())
+    };
+    let row = web.app.views.run(&run).await?.ok_or(Error::NotFound)?;
+    if web.app.journal.ticket_history(row.ticket, 0).await?.open.is_some() {
+        return refused("A newer run works this ticket already; nothing was changed.").await;
+    }
+    let entries = web.app.journal.entries(&run).await?;
+    match decide::retry(&entries, &viewer.user.email, web.app.clock.now()) {
+        Ok((expected_len, entries, projection)) => {
+            match web.app.journal.interject(&run, expected_len, entries, projection).await {
+                Ok(()) => {
+                    let (who, now_ms) = (viewer.user.email.as_str(), web.app.clock.now_ms());
+                    web.app.accounts.append_audit(who, "run_retried", run.as_str(), "", now_ms).await?;
+                    Ok(Redirect::to(&format!("/runs/{run}")).into_response())
+                }
+                Err(journal::Error::Moved { .. }) => refused("Somebody was faster; look at the run again.").await,
+                Err(other) => Err(other.into()),
+            }
+        }
+        Err(Refused::NotParked) => refused("This run is not parked; nothing was changed.").await,
+        Err(Refused::Broken(_)) => {
+            refused("Its journal cannot be read, so it cannot go on. Take the ticket over at the helpdesk.").await
+        }
+        Err(other) => Err(Error::Broken(other.to_string())),
+    }
 }
 
 /// What taking a ticket over does.
@@ -90,7 +222,7 @@ async fn take_over_form(
         ticket: row.ticket.to_string(),
         subject: subject(&row.subject),
         requester: row.requester.clone(),
-        closed: row.closed_ms.is_some(),
+        closed: row.closed_ms.is_some() && row.outcome.as_deref() != Some("failed"),
         waits: row.status == crate::run::row::RunStatus::WaitingApproval,
         notice,
     })

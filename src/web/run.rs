@@ -83,6 +83,9 @@ pub(super) struct RunPage {
     why: String,
     closed: bool,
     can_take_over: bool,
+    /// Why it was parked; empty when it was not.
+    parked: String,
+    can_retry: bool,
     approval: Option<String>,
     figures: Vec<(&'static str, String, String)>,
     timeline: Timeline,
@@ -130,6 +133,7 @@ pub(super) async fn build(web: &Web, viewer: &Viewer, run: &RunId, chosen: Optio
     let waiting = approvals.iter().find(|approval| {
         matches!(approval.state, ApprovalState::Waiting | ApprovalState::Held | ApprovalState::Executing)
     });
+    let parked = row.outcome.as_deref() == Some("failed");
     Ok(RunPage {
         run: row.run.to_string(),
         ticket: row.ticket.to_string(),
@@ -139,7 +143,9 @@ pub(super) async fn build(web: &Web, viewer: &Viewer, run: &RunId, chosen: Optio
         since: times.ms(row.closed_ms.unwrap_or(last)),
         why: why(&row),
         closed: row.closed_ms.is_some(),
-        can_take_over: viewer.decides() && row.closed_ms.is_none(),
+        can_take_over: viewer.decides() && (row.closed_ms.is_none() || parked),
+        can_retry: viewer.decides() && parked,
+        parked: if parked { row.reason.clone().unwrap_or_default() } else { String::new() },
         approval: waiting.map(|approval| approval.approval.to_string()),
         figures: figures(&row, &timeline),
         total_took: format::duration(timeline.active_ms),

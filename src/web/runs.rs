@@ -32,7 +32,7 @@ const STATES: [(&str, &str); 10] = [
     ("escalated", "Went to a person"),
     ("taken_over", "Taken over"),
     ("skipped", "Not answered"),
-    ("failed", "Failed"),
+    ("failed", "Parked"),
 ];
 
 const TABS: [(&str, &str); 6] = [
@@ -41,7 +41,7 @@ const TABS: [(&str, &str); 6] = [
     ("waiting_approval", "Waiting"),
     ("escalated", "Went to a person"),
     ("resolved", "Resolved"),
-    ("failed", "Failed"),
+    ("failed", "Parked"),
 ];
 
 #[derive(Debug, Default, Deserialize)]
@@ -74,6 +74,8 @@ pub(super) struct RunsPage {
     narrowed: bool,
     /// Whether this is an older page.
     later: bool,
+    /// Only parked runs are shown.
+    parked: bool,
     first: String,
     older: Option<String>,
 }
@@ -126,6 +128,7 @@ pub(super) async fn page(
         periods: periods.iter().map(|(value, words)| choice(value, words, &wanted.when)).collect(),
         narrowed: filter != RunFilter::default(),
         later: !wanted.before.is_empty(),
+        parked: wanted.status == "failed",
         first: format!("/runs{query}"),
         rows: rows.iter().map(|row| RunLine::new(row, &times)).collect(),
         older,
@@ -179,6 +182,7 @@ pub(super) async fn build_for_stream(web: &Web, viewer: &Viewer) -> Result<RunsP
         rows: Vec::new(),
         narrowed: false,
         later: false,
+        parked: false,
         first: String::new(),
         older: None,
     })

@@ -147,6 +147,10 @@ pub(super) fn build(entries: &[Entry], times: &Times, names: &Names) -> Vec<Item
                 };
                 items.push(item("sys", "", format!("{who} {how}; the agent stopped"), at, "", None));
             }
+            Body::Reopened { by } => {
+                let words = format!("{} let the run go on where it stopped", names.of(by));
+                items.push(item("sys", "", words, at, "", None));
+            }
             Body::RunClosed { outcome } => {
                 items.push(item("sys", "", closing_words(outcome), at, "", None));
             }
@@ -165,7 +169,7 @@ pub(super) fn closing_words(outcome: &Outcome) -> String {
         Outcome::Skipped { reason } => format!("Not answered: {}", reason.replace('_', " ")),
         Outcome::TakenOver => "A person has the ticket".to_owned(),
         Outcome::Shadowed { would } => format!("Shadow: would have called {}", would.tool()),
-        Outcome::Failed { message } => format!("Failed: {message}"),
+        Outcome::Failed { message } => format!("Parked: {message}"),
     }
 }
 

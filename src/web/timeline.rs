@@ -213,6 +213,10 @@ pub(super) fn build(entries: &[Entry], chosen: Option<StepNo>, times: &Times, na
                 let (name, hint) = ("Customer wrote again".to_owned(), "joined the run".to_owned());
                 drafts.push(Draft::new(None, Actor::Person, name, hint, None));
             }
+            Body::Reopened { by } => {
+                closed_at = None;
+                drafts.push(Draft::new(None, Actor::Person, "Retried".to_owned(), names.of(by), None));
+            }
             Body::RunClosed { outcome } => {
                 closed_at = Some(at);
                 end_wait(&mut drafts, at, String::new());

@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 
 /// The rooms, and what each may import from the crate (besides itself).
 fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
-    let words =
-        ["account", "article", "clock", "crash", "failure", "ids", "intent", "money", "ticket", "usage"].to_vec();
+    let words = [
+        "account", "article", "breaker", "clock", "crash", "failure", "health", "ids", "intent", "money", "ticket",
+        "usage",
+    ]
+    .to_vec();
     let with = |more: &[&'static str]| [words.as_slice(), more].concat();
     let mut rooms: BTreeMap<&str, Vec<&str>> = words.iter().map(|word| (*word, words.clone())).collect();
     rooms.insert("policy", with(&[]));
@@ -22,6 +25,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
     rooms.insert("telemetry", with(&["config"]));
     rooms.insert("init", with(&["config"]));
     rooms.insert("keep", with(&["policy", "run", "journal"]));
+    rooms.insert("pause", with(&["journal"]));
     rooms.insert("sim", with(&[]));
     rooms
 }

@@ -157,12 +157,17 @@ impl Desk {
 
     /// Starts the product on its own data folder, or on another.
     pub async fn start(&self, data: Option<PathBuf>) -> App {
-        let data = data.unwrap_or_else(|| self.data.path().to_owned());
-        let options = Options {
-            demo: true,
-            stand_in: true,
-            first_start_at: Some(self.sim.world().started() - Duration::from_secs(60)),
-        };
+        self.start_as(self.config(data.unwrap_or_else(|| self.data.path().to_owned()))).await
+    }
+
+    /// Starts the product on its own data folder with a changed configuration.
+    pub async fn start_with(&self, change: impl FnOnce(&mut Config)) -> App {
+        let mut config = self.config(self.data.path().to_owned());
+        change(&mut config);
+        self.start_as(config).await
+    }
+
+    fn config(&self, data: PathBuf) -> Config {
         let mut layers = layers_for(&self.sim, self.model_url.as_deref(), data);
         for (vendor, line) in ["zendesk", "stripe", "billing"].into_iter().zip(std::iter::repeat(&self.line)) {
             if let Some(line) = line {
@@ -172,7 +177,15 @@ impl Desk {
         for (key, value) in &self.settings {
             layers.set(key, *value);
         }
-        let config = Config::read(layers).expect("a configuration without mistakes");
+        Config::read(layers).expect("a configuration without mistakes")
+    }
+
+    async fn start_as(&self, config: Config) -> App {
+        let options = Options {
+            demo: true,
+            stand_in: true,
+            first_start_at: Some(self.sim.world().started() - Duration::from_secs(60)),
+        };
         App::start(config, self.clock.clone(), options).await.expect("a product that starts")
     }
 

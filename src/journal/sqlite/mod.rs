@@ -36,6 +36,7 @@ pub use self::space::Room;
 use self::write::{Batch, Prepared};
 use self::writer::{Kind, Writer};
 pub use self::writer::{Stats, Trouble};
+use crate::clock::Clock;
 use crate::crash;
 use crate::ids::{RunId, TicketId};
 use crate::journal::{
@@ -187,7 +188,12 @@ impl Journal for SqliteJournal {
     async fn claim(&self, owner: &str, now_ms: i64, ttl: Duration) -> Result<Option<Claimed>, Error> {
         let owner = owner.to_owned();
         let until_ms = now_ms.saturating_add(i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX));
+        // A claim that waited long for a stuck disk would give a lease that is over already, one after the other.
+        let (waited, most_ms) = (Clock::system().stopwatch(), u64::try_from(ttl.as_millis() / 2).unwrap_or(u64::MAX));
         let claimed = self.writer.write(Kind::Starts, move |connection| {
+            if waited.elapsed_ms() > most_ms {
+                return Ok(None);
+            }
             let claimed = write::claim(connection, &owner, now_ms, until_ms)?;
             if let Some((lease, ..)) = &claimed {
                 crash::point("journal.written", || format!("{} claim", lease.run));

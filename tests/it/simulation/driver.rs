@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use deskhand::agent::worker::{LEASE_TTL, PAUSED};
+use deskhand::agent::worker::LEASE_TTL;
 use deskhand::ids::{ApprovalId, RunId};
 use deskhand::journal::Journal;
 use deskhand::journal::views::{ApprovalFilter, Views};
@@ -448,7 +448,7 @@ impl Driver {
     fn set_pause(&mut self, value: &str) {
         let store = self.house.store();
         let now_ms = self.house.clock.now_ms();
-        self.house.wait(store.set_switch(PAUSED, value, "Pat", now_ms)).expect("a switch that can be set");
+        self.house.wait(store.set_switch("paused", value, "Pat", now_ms)).expect("a switch that can be set");
         self.tell(if value.is_empty() { "Pat resumes" } else { "Pat pauses" });
     }
 

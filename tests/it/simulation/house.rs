@@ -10,11 +10,13 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use deskhand::agent::hold::Hold;
 use deskhand::agent::prompts::Prompts;
 use deskhand::agent::worker::Worker;
 use deskhand::app;
 use deskhand::clock::Clock;
 use deskhand::config::Config;
+use deskhand::health::Health;
 use deskhand::ids::UserId;
 use deskhand::intake::poller::{self, Poller};
 use deskhand::journal::sqlite::SqliteJournal;
@@ -182,6 +184,9 @@ impl House {
         }
         let performer = app::performer(&self.config, &self.clock, prompts, helpdesk(), knowledge, me);
         let performer = Arc::new(performer.expect("clients"));
+        let health = Arc::new(Health::default());
+        let hold = Hold::new(store.clone(), self.clock.clone(), health, jiff::tz::TimeZone::UTC, self.config.spend);
+        let hold = Arc::new(hold);
         let probe = || Arc::new(Probe::new(store.clone(), self.seen.clone()));
         let door = probe();
         let poller = Poller::new(door.clone(), helpdesk(), self.clock.clone(), settings);
@@ -194,6 +199,7 @@ impl House {
                 journal: probe.clone(),
                 performer: performer.clone(),
                 rules: rules.clone(),
+                hold: hold.clone(),
                 clock: self.clock.clone(),
             };
             hands.push(Hand { probe, does: Does::Works(worker), running: None });

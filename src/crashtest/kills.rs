@@ -1,5 +1,5 @@
-//! `kill -9` at random moments, under load: several workers, all tickets at once, vendors that fail. World after world, until
-//! the process was killed as often as asked.
+//! `kill -9` at random moments, under load: several workers, all tickets at once, vendors that fail, a clock that jumps past
+//! every lease. World after world, until the process was killed as often as asked.
 
 use std::sync::Arc;
 
@@ -49,6 +49,12 @@ impl Reaper for Random<'_> {
         }
         self.pending = true;
         Some(self.chance.random_range(LIFE_MS))
+    }
+
+    fn lapse_ms(&mut self) -> Option<u64> {
+        // In every second life: the workers wake up to leases that are over, and some of their runs have been claimed anew.
+        let lapses = self.chance.random_range(0..2) == 0;
+        lapses.then(|| self.chance.random_range(0..LIFE_MS.end / 2))
     }
 }
 

@@ -26,8 +26,8 @@ pub(super) struct Report {
     passes: usize,
     /// Boundaries tried, by kind.
     tried: BTreeMap<String, usize>,
-    /// Boundaries that were seen once and not met again.
-    not_met_again: Vec<String>,
+    /// Boundaries of disturbed runs that were not tried: they come by chance, or lie behind two deaths in one step.
+    not_tried: Vec<String>,
     /// How often the process died.
     deaths: usize,
     /// Deeds done twice.
@@ -71,7 +71,7 @@ impl Report {
             random: options.kills.is_some(),
             passes: 0,
             tried: BTreeMap::new(),
-            not_met_again: Vec::new(),
+            not_tried: Vec::new(),
             deaths: 0,
             doubled: Vec::new(),
             lost: Vec::new(),
@@ -116,7 +116,7 @@ impl Report {
     /// Takes down which boundaries were tried.
     pub(super) fn boundaries(&mut self, all: &Boundaries) {
         self.tried = all.tried_by_kind();
-        self.not_met_again = all.untried().map(str::to_owned).collect();
+        self.not_tried = all.untried().map(str::to_owned).collect();
     }
 
     /// Whether every guarantee held.
@@ -149,9 +149,13 @@ impl Report {
             let kinds: Vec<String> = self.tried.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
             let all: usize = self.tried.values().sum();
             writeln!(out, "  boundaries       {all} tried: {}", kinds.join(", "))?;
-            if !self.not_met_again.is_empty() {
-                writeln!(out, "                   {} seen once and not met again:", self.not_met_again.len())?;
-                lines(out, &self.not_met_again)?;
+            if !self.not_tried.is_empty() {
+                let n = self.not_tried.len();
+                writeln!(
+                    out,
+                    "                   {n} not tried: they come by chance, or lie behind two deaths in one step, and a third parks the run"
+                )?;
+                lines(out, &self.not_tried)?;
             }
         }
         writeln!(out, "  deaths           {} by kill -9, in {} worlds", self.deaths, self.passes)?;
@@ -173,8 +177,8 @@ impl Report {
                 self.parked
             )?;
         }
-        let per_death =
-            if self.calls_repeated as usize <= self.deaths { "at most 1 a death" } else { "MORE THAN 1 A DEATH" };
+        let hundredths = (self.calls_repeated * 100).checked_div(self.deaths as u64).unwrap_or(0);
+        let per_death = format!("{}.{:02} a death", hundredths / 100, hundredths % 100);
         let tokens = group(self.tokens_repeated);
         writeln!(out, "  asked again      {} model calls ({per_death}), {tokens} tokens", self.calls_repeated)?;
         if !self.random {

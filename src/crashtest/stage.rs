@@ -12,6 +12,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::Error;
 use super::wire::{Order, Start, Told};
+use crate::agent::worker::LEASE_TTL;
 use crate::clock::{Clock, Stopwatch};
 use crate::demo::{self, decision_of, next_timer};
 use crate::run::row::{ApprovalRow, RunRow};
@@ -27,6 +28,8 @@ const QUIET: Duration = Duration::from_millis(10);
 /// How far the world's time moves when the desk does nothing and something is to be done: it waits for its next look at the
 /// ticket list, or until a ticket's stamp has settled.
 const NUDGE: Duration = Duration::from_millis(400);
+/// Past the end of every lease.
+const LAPSE: Duration = LEASE_TTL.saturating_add(Duration::from_secs(1));
 /// How long a world may take to come to rest, in milliseconds of real time.
 const REST_WITHIN_MS: u64 = 30 * 60_000;
 /// How long a desk may take to start, in milliseconds.
@@ -54,6 +57,10 @@ pub(super) trait Reaper: Send {
     }
     /// After how many milliseconds of work the desk that starts now dies, wherever it is; `None`: it lives.
     fn life_ms(&mut self) -> Option<u64> {
+        None
+    }
+    /// After how many milliseconds of work the time jumps past every lease, as when the machine slept; `None`: it does not.
+    fn lapse_ms(&mut self) -> Option<u64> {
         None
     }
 }
@@ -119,7 +126,7 @@ impl Stage {
         let mut desk = Desk::start(&self.folder)?;
         let born = self.clock.stopwatch();
         let (mut started, mut looking, mut moved) = (None::<Stopwatch>, false, true);
-        let life_ms = reaper.life_ms();
+        let (life_ms, mut lapse_ms) = (reaper.life_ms(), reaper.lapse_ms());
         loop {
             if self.watch.elapsed_ms() > REST_WITHIN_MS || started.is_none() && born.elapsed_ms() > START_WITHIN_MS {
                 return Err(Error::Restless(desk.last_words()));
@@ -128,6 +135,10 @@ impl Stage {
             if life_ms.is_some_and(is_over) {
                 desk.kill().await?;
                 return Ok(End::Died);
+            }
+            if lapse_ms.is_some_and(is_over) {
+                lapse_ms = None;
+                self.advance(&mut desk, self.clock.now() + LAPSE).await?;
             }
             let Ok(told) = tokio::time::timeout(QUIET, desk.hear()).await else {
                 if started.is_some() && !looking {

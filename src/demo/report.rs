@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::failure::FailureClass;
 use crate::ids::{IdempotencyKey, RunId, StepNo, TicketId};
 use crate::intent::Intent;
 use crate::journal::views::Views;
@@ -454,9 +455,15 @@ fn nothing_twice(world: &World, runs: &BTreeMap<i64, Vec<Read>>, sent: &Sent) ->
     for ((run, step), times) in keys.iter().filter(|(_, times)| **times > 1) {
         broken.push(format!("{run} step {step} happened {times} times"));
     }
-    let mut confirmed = BTreeSet::new();
+    let (mut confirmed, mut unknown) = (BTreeSet::new(), BTreeSet::new());
     for read in runs.values().flatten() {
         for entry in &read.entries {
+            // An interrupted mail: it may have left, a person is told, and it is never sent again.
+            if let Body::StepFinished { step, result: StepResult::Failed { failure, .. }, .. } = &entry.body
+                && failure.class == FailureClass::Unknown
+            {
+                unknown.insert((read.state.run.clone(), *step));
+            }
             if let Body::StepFinished { step, result: StepResult::Tool { effect: Some(effect), .. }, .. } = &entry.body
             {
                 let scheduled = matches!(effect, crate::policy::facts::ConfirmedEffect::Mail { sent: false, .. });
@@ -470,7 +477,7 @@ fn nothing_twice(world: &World, runs: &BTreeMap<i64, Vec<Read>>, sent: &Sent) ->
     for (run, step) in confirmed.iter().filter(|key| !keys.contains_key(*key)) {
         broken.push(format!("{run} step {step} is journaled as done and no vendor knows of it"));
     }
-    for (run, step) in keys.keys().filter(|key| !confirmed.contains(*key)) {
+    for (run, step) in keys.keys().filter(|key| !confirmed.contains(*key) && !unknown.contains(*key)) {
         broken.push(format!("{run} step {step} happened and the journal does not hold it as done"));
     }
     guarantee("G2", format!("{} effects and all public answers, each once", sent.effects.len()), broken)

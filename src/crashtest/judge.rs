@@ -56,6 +56,11 @@ pub(super) fn compare(undisturbed: &Ended, disturbed: &Ended, measure: Measure) 
     found
 }
 
+/// What breaks in a world by itself.
+pub(super) fn broken_by_itself(world: &Ended) -> Vec<String> {
+    compare(world, world, Measure::Whole).all().map(|(_, what)| what.clone()).collect()
+}
+
 fn ticket(id: i64, before: &TicketEnd, after: &TicketEnd, measure: Measure, found: &mut Findings) {
     found.mails_unknown += usize::from(after.mail_unknown);
     found.parked += usize::from(after.parked);

@@ -9,14 +9,14 @@ use rand::{RngExt as _, SeedableRng as _};
 use super::judge::Measure;
 use super::report::Report;
 use super::stage::{Play, Reaper};
-use super::{Error, Test, judged, progress};
+use super::{Error, Test, progress};
 use crate::sim::faults::Faults;
 
 /// Tickets per minute of the world's time: all within a few seconds.
 const TICKETS_PER_MINUTE: f64 = 1_200.0;
 /// The shortest and longest life of a desk after its start, in milliseconds. Long enough that most steps end within one life: a
 /// run that is killed three times in the same step is parked.
-const LIFE_MS: std::ops::Range<u64> = 60..900;
+const LIFE_MS: std::ops::Range<u64> = 60..2_000;
 /// How many worlds are played at most: a world in which nobody could be killed would go on for ever.
 const WORLDS_MAX: u64 = 500;
 
@@ -72,7 +72,7 @@ pub(super) async fn run(test: &Arc<Test>, kills: u64) -> Result<Report, Error> {
     struct Lives;
     impl Reaper for Lives {}
     let undisturbed = test.play(play(options.seed, Faults::default()), &mut Lives).await?.ended;
-    let mut report = Report::new(options, &test.files.name, undisturbed.tickets.len());
+    let mut report = Report::new(options, &test.files.name, &undisturbed);
     let bar = progress(kills, "kills", options.json);
     let mut left = kills;
     for world in 0..WORLDS_MAX {
@@ -85,7 +85,7 @@ pub(super) async fn run(test: &Arc<Test>, kills: u64) -> Result<Report, Error> {
         let mut reaper = Random { chance, left: &mut left, bar: &bar, kills: 0, pending: false };
         let played = test.play(play(seed, test.faults.clone()), &mut reaper).await?;
         let deaths = vec!["kill -9".to_owned(); usize::try_from(reaper.kills).unwrap_or(usize::MAX)];
-        let result = judged(&undisturbed, played, deaths, Measure::Once);
+        let result = test.judged(&undisturbed, played, deaths, Measure::Once);
         if result.findings.all().next().is_some() {
             report.culprits.push(format!("world {} (--seed {seed})", world + 1));
         }

@@ -86,7 +86,11 @@ pub(super) async fn read(stage: &Stage, seed: u64) -> Result<Ended, Error> {
     runs.values().flatten().filter_map(call_of).for_each(|call| finished.count(call));
     let tickets = report.tickets.iter().map(|(id, ticket)| {
         let entries = ticket.runs.iter().filter_map(|run: &RunId| runs.get(run.as_str())).flatten();
-        (*id, ticket_end(&snapshot["tickets"][id.to_string()], ticket, entries))
+        let all = snapshot["refunds"].as_array().into_iter().flatten();
+        let number = id.to_string();
+        let refunds = all.filter(|refund| refund["metadata"]["ticket_id"].as_str() == Some(&number));
+        let refunds = refunds.map(|r| format!("refund {} of {} {}", r["payment"], r["amount_minor"], r["currency"]));
+        (*id, ticket_end(&snapshot["tickets"][&number], ticket, refunds, entries))
     });
     Ok(Ended {
         tickets: tickets.collect(),
@@ -101,6 +105,7 @@ pub(super) async fn read(stage: &Stage, seed: u64) -> Result<Ended, Error> {
 fn ticket_end<'a>(
     snapshot: &Value,
     ticket: &report::TicketReport,
+    refunds: impl Iterator<Item = String>,
     entries: impl Iterator<Item = &'a Entry>,
 ) -> TicketEnd {
     let ours = |public: bool| -> Vec<String> {
@@ -108,8 +113,10 @@ fn ticket_end<'a>(
         let ours = comments.filter(|comment| comment["by"] == "deskhand" && comment["public"] == public);
         ours.filter_map(|comment| comment["body"].as_str().map(str::to_owned)).collect()
     };
-    let mut effects: Vec<String> =
-        ticket.effects.iter().map(|effect| format!("{} {}", effect.tool, effect.args)).collect();
+    // Refunds by the ticket that is attached to them, so that one under a wrong key is seen as well.
+    let others = ticket.effects.iter().filter(|effect| effect.tool != "create_refund");
+    let others = others.map(|effect| format!("{} {}", effect.tool, effect.args));
+    let mut effects: Vec<String> = others.chain(refunds).collect();
     effects.sort();
     let field = |name: &str| snapshot[name].to_string();
     let (mut mail_unknown, mut parked) = (false, false);

@@ -16,6 +16,7 @@ mod wire;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -119,7 +120,8 @@ pub async fn run(options: Options) -> Result<bool, Error> {
         None => world_file::shipped()?,
     };
     let faults: Faults = options.faults.parse()?;
-    let test = Arc::new(Test { options, files, faults, watch: Clock::system().stopwatch() });
+    let test =
+        Arc::new(Test { options, files, faults, watch: Clock::system().stopwatch(), kept: AtomicBool::new(false) });
     let report = match test.options.kills {
         Some(kills) => kills::run(&test, kills).await?,
         None => {
@@ -146,6 +148,8 @@ struct Test {
     files: WorldFiles,
     faults: Faults,
     watch: crate::clock::Stopwatch,
+    /// The folder of a world with a broken guarantee was kept; one is enough.
+    kept: AtomicBool,
 }
 
 /// Lists every boundary and dies at none.
@@ -255,10 +259,14 @@ impl Test {
             results.extend(lane.unwrap_or_else(|broken| Err(Error::Desk(broken.to_string())))?);
         }
         bar.finish_and_clear();
-        let mut report = Report::new(&self.options, &self.files.name, undisturbed.tickets.len());
+        let mut report = Report::new(&self.options, &self.files.name, &undisturbed);
         let mut suspects = Vec::new();
         for result in results {
-            suspects.extend(suspects_of(&result));
+            for suspect in suspects_of(&result) {
+                if !suspects.contains(&suspect) {
+                    suspects.push(suspect);
+                }
+            }
             report.add(result);
         }
         report.boundaries(&lock(&all));
@@ -290,7 +298,7 @@ impl Test {
             if reaper.pass.deaths.is_empty() {
                 return Ok(results); // What is left is met by chance only.
             }
-            results.push(judged(undisturbed, played, reaper.pass.deaths, Measure::Whole));
+            results.push(self.judged(undisturbed, played, reaper.pass.deaths, Measure::Whole));
         }
     }
 
@@ -301,11 +309,36 @@ impl Test {
         if let Some(never) = only.left.into_iter().next() {
             return Err(Error::NoSuchBoundary(never));
         }
-        let mut report = Report::new(&self.options, &self.files.name, undisturbed.tickets.len());
-        report.add(judged(undisturbed, played, only.deaths.clone(), Measure::Whole));
+        let mut report = Report::new(&self.options, &self.files.name, undisturbed);
+        report.add(self.judged(undisturbed, played, only.deaths.clone(), Measure::Whole));
         report.boundaries(&Boundaries::tried(only.deaths));
         report.time_ms = self.watch.elapsed_ms();
         Ok(report)
+    }
+
+    /// Compares a played world with the undisturbed one.
+    fn judged(&self, undisturbed: &Ended, played: Played, deaths: Vec<String>, measure: Measure) -> PassResult {
+        let Played { ended, starts_ms, folder } = played;
+        let mut findings = judge::compare(undisturbed, &ended, measure);
+        let repeated = Spent {
+            calls: ended.answers.calls.saturating_sub(ended.finished.calls),
+            tokens: ended.answers.tokens.saturating_sub(ended.finished.tokens),
+            micros: 0,
+        };
+        if measure == Measure::Whole && repeated.calls > deaths.len() as u64 {
+            let what = format!("{} model calls were made again after {} deaths", repeated.calls, deaths.len());
+            findings.changed.push((None, what));
+        }
+        let mut saved = Spent::default();
+        deaths.iter().for_each(|death| saved.add(ended.paid_before(death)));
+        if findings.all().next().is_some() && !self.kept.swap(true, Ordering::Relaxed) {
+            let kept = folder.keep();
+            eprintln!(
+                "a guarantee broke; the journal, the world's ledger and the desk's log are kept in {}",
+                kept.display()
+            );
+        }
+        PassResult { deaths, findings, repeated, saved, starts_ms }
     }
 
     /// Tries suspects one by one: which of them break a guarantee alone?
@@ -314,37 +347,12 @@ impl Test {
         for suspect in suspects.into_iter().take(SUSPECTS_MAX) {
             let mut only = Only { left: BTreeSet::from([suspect.clone()]), deaths: Vec::new() };
             let played = self.play(self.armed(), &mut only).await?;
-            if judged(undisturbed, played, only.deaths, Measure::Whole).findings.all().next().is_some() {
+            if self.judged(undisturbed, played, only.deaths, Measure::Whole).findings.all().next().is_some() {
                 culprits.push(suspect);
             }
         }
         Ok(culprits)
     }
-}
-
-/// Compares a played world with the undisturbed one.
-fn judged(undisturbed: &Ended, played: Played, deaths: Vec<String>, measure: Measure) -> PassResult {
-    let Played { ended, starts_ms, folder } = played;
-    let mut findings = judge::compare(undisturbed, &ended, measure);
-    let repeated = Spent {
-        calls: ended.answers.calls.saturating_sub(ended.finished.calls),
-        tokens: ended.answers.tokens.saturating_sub(ended.finished.tokens),
-        micros: 0,
-    };
-    if measure == Measure::Whole && repeated.calls > deaths.len() as u64 {
-        let what = format!("{} model calls were made again after {} deaths", repeated.calls, deaths.len());
-        findings.changed.push((None, what));
-    }
-    let mut saved = Spent::default();
-    deaths.iter().for_each(|death| saved.add(ended.paid_before(death)));
-    if findings.all().next().is_some() {
-        let kept = folder.keep();
-        eprintln!(
-            "a guarantee broke; the journal, the world's ledger and the desk's log are kept in {}",
-            kept.display()
-        );
-    }
-    PassResult { deaths, findings, repeated, saved, starts_ms }
 }
 
 /// The deaths that may have broken what a pass found: those in the runs of the tickets that it is about.

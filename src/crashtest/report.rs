@@ -6,7 +6,7 @@ use std::io::Write as _;
 use serde::Serialize;
 
 use super::boundaries::Boundaries;
-use super::{Error, Options, PassResult, Spent};
+use super::{Ended, Error, Options, PassResult, Spent, judge};
 use crate::money::{Cost, group};
 
 /// How many lines of one sort are shown to people; JSON holds them all.
@@ -20,6 +20,8 @@ pub(super) struct Report {
     seed: u64,
     /// Tickets of the world that take part.
     tickets: usize,
+    /// What breaks even when nobody dies.
+    undisturbed: Vec<String>,
     /// Killed at random moments rather than at boundaries.
     random: bool,
     /// Worlds that were played with deaths.
@@ -62,12 +64,13 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(options: &Options, world: &str, tickets: usize) -> Self {
+    pub(super) fn new(options: &Options, world: &str, undisturbed: &Ended) -> Self {
         let folder = options.world.as_ref().map(|folder| format!(" --world {}", folder.display())).unwrap_or_default();
         Self {
             world: world.to_owned(),
             seed: options.seed,
-            tickets,
+            tickets: undisturbed.tickets.len(),
+            undisturbed: judge::broken_by_itself(undisturbed),
             random: options.kills.is_some(),
             passes: 0,
             tried: BTreeMap::new(),
@@ -121,7 +124,7 @@ impl Report {
 
     /// Whether every guarantee held.
     pub(super) fn held(&self) -> bool {
-        self.doubled.is_empty() && self.lost.is_empty() && self.changed.is_empty()
+        self.undisturbed.is_empty() && self.doubled.is_empty() && self.lost.is_empty() && self.changed.is_empty()
     }
 
     pub(super) fn print(mut self, json: bool) -> Result<(), Error> {
@@ -159,6 +162,10 @@ impl Report {
             }
         }
         writeln!(out, "  deaths           {} by kill -9, in {} worlds", self.deaths, self.passes)?;
+        if !self.undisturbed.is_empty() {
+            writeln!(out, "  undisturbed      {} are broken although nobody died", self.undisturbed.len())?;
+            lines(out, &self.undisturbed)?;
+        }
         for (name, found) in [("doubled", &self.doubled), ("lost", &self.lost), ("ended otherwise", &self.changed)] {
             writeln!(out, "  {name:<15}  {}", found.len())?;
             lines(out, found)?;
@@ -201,10 +208,18 @@ impl Report {
 }
 
 fn lines(out: &mut impl std::io::Write, found: &[String]) -> std::io::Result<()> {
-    for line in found.iter().take(SHOWN_MAX) {
-        writeln!(out, "                   {line}")?;
+    let mut times: Vec<(&str, usize)> = Vec::new();
+    for line in found {
+        match times.iter_mut().find(|(known, _)| *known == line) {
+            Some((_, times)) => *times += 1,
+            None => times.push((line, 1)),
+        }
     }
-    match found.len().saturating_sub(SHOWN_MAX) {
+    for (line, times) in times.iter().take(SHOWN_MAX) {
+        let often = if *times > 1 { format!(" (in {times} worlds)") } else { String::new() };
+        writeln!(out, "                   {line}{often}")?;
+    }
+    match times.len().saturating_sub(SHOWN_MAX) {
         0 => Ok(()),
         more => writeln!(out, "                   and {more} more"),
     }

@@ -8,9 +8,9 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::account::AccountRead;
+use crate::agent::prefix::Prefix;
 use crate::agent::prompts::Prompts;
 use crate::policy::facts::{Complexity, Route};
 use crate::run::state::{CallState, RunState, Turn};
@@ -38,16 +38,9 @@ pub struct Request {
     pub digest: String,
 }
 
-impl Request {
-    fn new(body: &impl Serialize) -> Self {
-        let body = serde_json::to_string(body).expect("a request of strings and numbers always serialises");
-        let digest = Sha256::digest(body.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { body, digest }
-    }
-}
-
+/// Everything of a request but its messages.
 #[derive(Serialize)]
-struct Body<'a> {
+struct Head<'a> {
     model: &'a str,
     max_tokens: u32,
     stream: bool,
@@ -58,7 +51,6 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tools: Vec<&'a Value>,
     system: Value,
-    messages: Vec<Message>,
 }
 
 #[derive(Serialize)]
@@ -87,24 +79,26 @@ pub struct Shop {
 
 /// The request for the model's next turn.
 pub fn turn_request(state: &RunState, model: &str, asking: &Asking, prompts: &Prompts, shop: &Shop) -> Request {
-    let account = state.account.clone().unwrap_or_default();
-    let mut messages = opening(state, &account, shop);
+    let nobody = AccountRead::default();
+    let mut messages = opening(state, state.account.as_ref().unwrap_or(&nobody), shop);
     for turn in state.turns.iter().filter(|turn| turn.unusable.is_none() && turn.content != "[]") {
         messages.push(assistant(turn, model));
         messages.push(Message { role: "user", content: Content::Blocks(results(turn, prompts)) });
     }
     mark_tail(&mut messages);
-    let marker = json!({ "type": "ephemeral", "ttl": asking.prefix_ttl });
-    Request::new(&Body {
-        model,
-        max_tokens: asking.tokens_max,
-        stream: true,
-        thinking: asking.thinking.then(|| json!({ "type": "adaptive" })),
-        output_config: (!asking.effort.is_empty()).then(|| json!({ "effort": asking.effort })),
-        tools: prompts.tools.iter().collect(),
-        system: json!([{ "type": "text", "text": prompts.system, "cache_control": marker }]),
-        messages,
-    })
+    let prefix = prompts.prefixes.get("turn", model, asking, || {
+        let marker = json!({ "type": "ephemeral", "ttl": asking.prefix_ttl });
+        Prefix::new(&Head {
+            model,
+            max_tokens: asking.tokens_max,
+            stream: true,
+            thinking: asking.thinking.then(|| json!({ "type": "adaptive" })),
+            output_config: (!asking.effort.is_empty()).then(|| json!({ "effort": asking.effort })),
+            tools: prompts.tools.iter().collect(),
+            system: json!([{ "type": "text", "text": prompts.system, "cache_control": marker }]),
+        })
+    });
+    prefix.request(&messages)
 }
 
 fn opening(state: &RunState, account: &AccountRead, shop: &Shop) -> Vec<Message> {
@@ -203,19 +197,18 @@ pub fn route_request(state: &RunState, model: &str, asking: &Asking, prompts: &P
     let known = state.account.as_ref().is_some_and(|account| account.customer().is_some());
     let data = json!({ "ticket": thread["this_ticket"], "sender_has_an_account": known });
     let text = format!("Ticket {}\n{data}", state.ticket.id);
-    Request::new(&Body {
-        model,
-        max_tokens: 600,
-        stream: true,
-        thinking: None,
-        output_config: Some(output_config(asking)),
-        tools: Vec::new(),
-        system: json!([{ "type": "text", "text": prompts.router }]),
-        messages: vec![Message {
-            role: "user",
-            content: Content::Blocks(vec![json!({ "type": "text", "text": text })]),
-        }],
-    })
+    let prefix = prompts.prefixes.get("route", model, asking, || {
+        Prefix::new(&Head {
+            model,
+            max_tokens: 600,
+            stream: true,
+            thinking: None,
+            output_config: Some(output_config(asking)),
+            tools: Vec::new(),
+            system: json!([{ "type": "text", "text": prompts.router }]),
+        })
+    });
+    prefix.request(&[Message { role: "user", content: Content::Blocks(vec![json!({ "type": "text", "text": text })]) }])
 }
 
 fn output_config(asking: &Asking) -> Value {

@@ -7,5 +7,6 @@ mod gate;
 pub mod hold;
 pub mod perform;
 mod poison;
+pub mod prefix;
 pub mod prompts;
 pub mod worker;

@@ -7,6 +7,7 @@ use rust_embed::RustEmbed;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::agent::prefix::Prefixes;
 use crate::intent::ToolName;
 use crate::run::handover::HoldingTexts;
 use crate::tools::input_schema;
@@ -30,6 +31,8 @@ pub struct Prompts {
     pub holding: HoldingTexts,
     /// Hash of all of it; kept with each run.
     pub hash: String,
+    /// Beginnings of requests that were made of it.
+    pub prefixes: Prefixes,
 }
 
 /// A prompt file that is not there. The binary was built wrong.
@@ -68,7 +71,7 @@ impl Prompts {
         }
         hasher.update(Value::Array(tools.clone()).to_string().as_bytes());
         let hash = hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { system, router, reminder, tools, holding, hash })
+        Ok(Self { system, router, reminder, tools, holding, hash, prefixes: Prefixes::default() })
     }
 }
 

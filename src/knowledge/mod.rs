@@ -9,7 +9,7 @@
 mod passages;
 mod words;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -164,60 +164,31 @@ impl Knowledge {
         }
         let connection = self.lock();
         let weights = weights(&connection, &wanted)?;
-        let total: f64 = weights.values().sum();
-        // Words are letters and digits only; the quotes keep `or` and `near` from being read as more.
-        let quoted: Vec<String> = wanted.iter().map(|word| format!("\"{word}\"")).collect();
-        let mut statement = connection.prepare_cached(
-            "SELECT p.article, p.title, p.heading, p.text, p.url, p.locale, p.updated_ms, \
-             s.title || ' ' || s.heading, s.text, -bm25(stems, 5.0, 3.0, 1.0) AS fit \
-             FROM stems s JOIN passages p ON p.id = s.rowid WHERE stems MATCH ?1 ORDER BY fit DESC LIMIT ?2",
-        )?;
-        let rows = statement.query_map(params![quoted.join(" OR "), CANDIDATES], |row| {
-            let heads: String = row.get(7)?;
-            let text: String = row.get(8)?;
-            let locale: String = row.get(5)?;
-            let passage = Passage {
-                article: ArticleId(row.get(0)?),
-                title: row.get(1)?,
-                heading: row.get(2)?,
-                text: row.get(3)?,
-                url: row.get(4)?,
-                updated: Timestamp::from_millisecond(row.get(6)?).unwrap_or(Timestamp::UNIX_EPOCH),
-                score: 0.0,
-            };
-            Ok((passage, heads, text, locale, row.get::<_, f64>(9)?))
-        })?;
-        let rows = rows.collect::<Result<Vec<_>, _>>()?;
-        let best_fit = rows.iter().map(|row| row.4).fold(f64::MIN_POSITIVE, f64::max);
-        let mut found: Vec<Passage> = Vec::new();
-        for (mut passage, heads, text, locale, fit) in rows {
-            let heads: BTreeSet<&str> = heads.split(' ').collect();
-            let text: BTreeSet<&str> = text.split(' ').collect();
-            let held: f64 = weights
-                .iter()
-                .filter(|(word, _)| heads.contains(word.as_str()) || text.contains(word.as_str()))
-                .map(|(_, weight)| weight)
-                .sum();
-            let share = held / total;
-            if share < FLOOR {
-                continue;
-            }
-            let in_heads: f64 = weights.iter().filter(|(word, _)| heads.contains(word.as_str())).map(|(_, w)| w).sum();
-            passage.score = share + 0.25 * fit / best_fit + 0.2 * in_heads / total;
-            if language.is_some_and(|language| primary(language) == primary(&locale)) {
-                passage.score += LANGUAGE_BONUS;
-            }
-            found.push(passage);
-        }
-        found.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.article.cmp(&b.article)));
+        let mut found = ranked(&connection, &wanted, &weights, language)?;
         let mut taken: BTreeMap<ArticleId, usize> = BTreeMap::new();
-        found.retain(|passage| {
-            let count = taken.entry(passage.article).or_default();
+        found.retain(|candidate| {
+            let count = taken.entry(candidate.article).or_default();
             *count += 1;
             *count <= PER_ARTICLE_MAX
         });
         found.truncate(k.min(PASSAGES_MAX));
-        Ok(found)
+        // The texts of those that are returned, and of no other.
+        let mut statement =
+            connection.prepare_cached("SELECT title, heading, text, url, updated_ms FROM passages WHERE id = ?1")?;
+        let read = |candidate: &Candidate| {
+            statement.query_row([candidate.passage], |row| {
+                Ok(Passage {
+                    article: candidate.article,
+                    title: row.get(0)?,
+                    heading: row.get(1)?,
+                    text: row.get(2)?,
+                    url: row.get(3)?,
+                    updated: Timestamp::from_millisecond(row.get(4)?).unwrap_or(Timestamp::UNIX_EPOCH),
+                    score: candidate.score,
+                })
+            })
+        };
+        Ok(found.iter().map(read).collect::<Result<_, _>>()?)
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
@@ -226,10 +197,77 @@ impl Knowledge {
     }
 }
 
+/// A passage that may be returned.
+struct Candidate {
+    passage: i64,
+    article: ArticleId,
+    /// BM25 at first, the whole score in the end.
+    score: f64,
+    /// Weight of the query's words that it holds, and of those in its title and headings.
+    held: (f64, f64),
+    in_language: bool,
+}
+
+/// The passages that hold enough of the query, best first.
+fn ranked(
+    connection: &Connection,
+    wanted: &[String],
+    weights: &BTreeMap<String, f64>,
+    language: Option<&str>,
+) -> Result<Vec<Candidate>, Error> {
+    let language = language.map(primary);
+    // Words are letters and digits only; the quotes keep `or` and `near` from being read as more.
+    let quoted: Vec<String> = wanted.iter().map(|word| format!("\"{word}\"")).collect();
+    let mut statement = connection.prepare_cached(
+        "SELECT p.id, p.article, p.locale, s.title || ' ' || s.heading, s.text, -bm25(stems, 5.0, 3.0, 1.0) AS fit \
+         FROM stems s JOIN passages p ON p.id = s.rowid WHERE stems MATCH ?1 ORDER BY fit DESC LIMIT ?2",
+    )?;
+    let rows = statement.query_map(params![quoted.join(" OR "), CANDIDATES], |row| {
+        let (heads, text) = (row.get_ref(3)?.as_str()?, row.get_ref(4)?.as_str()?);
+        let locale = row.get_ref(2)?.as_str()?;
+        Ok(Candidate {
+            passage: row.get(0)?,
+            article: ArticleId(row.get(1)?),
+            score: row.get(5)?,
+            held: held(weights, heads, text),
+            in_language: language.as_ref().is_some_and(|language| *language == primary(locale)),
+        })
+    })?;
+    let mut found = rows.collect::<Result<Vec<_>, _>>()?;
+    let best_fit = found.iter().map(|candidate| candidate.score).fold(f64::MIN_POSITIVE, f64::max);
+    let total: f64 = weights.values().sum();
+    found.retain(|candidate| candidate.held.0 / total >= FLOOR);
+    for candidate in &mut found {
+        let (anywhere, in_heads) = candidate.held;
+        candidate.score = anywhere / total + 0.25 * candidate.score / best_fit + 0.2 * in_heads / total;
+        if candidate.in_language {
+            candidate.score += LANGUAGE_BONUS;
+        }
+    }
+    found.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.article.cmp(&b.article)));
+    Ok(found)
+}
+
+/// The weight of the words that stand in the heads or the text, and of those in the heads.
+fn held(weights: &BTreeMap<String, f64>, heads: &str, text: &str) -> (f64, f64) {
+    let (mut anywhere, mut in_heads) = (0.0, 0.0);
+    for (word, weight) in weights {
+        let stands_in = |words: &str| words.split(' ').any(|one| one == word);
+        if stands_in(heads) {
+            in_heads += weight;
+            anywhere += weight;
+        } else if stands_in(text) {
+            anywhere += weight;
+        }
+    }
+    (anywhere, in_heads)
+}
+
 /// How much each word of a query says: the rarer in the help center, the more. A word that no article holds counts like a rare
 /// one: the question is about something else.
 fn weights(connection: &Connection, wanted: &[String]) -> Result<BTreeMap<String, f64>, Error> {
-    let all: f64 = connection.query_row("SELECT count(*) FROM passages", [], |row| row.get::<_, i64>(0))? as f64;
+    let mut count = connection.prepare_cached("SELECT count(*) FROM passages")?;
+    let all = count.query_row([], |row| row.get::<_, i64>(0))? as f64;
     let mut statement = connection.prepare_cached("SELECT doc FROM stem_counts WHERE term = ?1")?;
     let mut weights = BTreeMap::new();
     for word in wanted {

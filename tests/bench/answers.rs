@@ -47,7 +47,7 @@ impl Answers {
         let rows = vec![
             ("POST", "/z/oauth/tokens", json(json!({"access_token": "t", "expires_in": 7200, "scope": "read write"}))),
             ("GET", "/z/api/v2/users/me", json(json!({"user": {"id": ME, "name": "Deskhand", "role": "agent"}}))),
-            ("GET", "/z/api/v2/help_center", json(articles())),
+            ("GET", "/z/api/v2/help_center", Template { parts: vec![articles().to_string().into_bytes()] }),
             ("GET", "/z/api/v2/users/", json(earlier(stamp))),
             ("GET", "/comments.json", json(comments(stamp))),
             ("GET", "/z/api/v2/tickets.json", json(json!({"tickets": [], "users": [], "meta": {"has_more": false}}))),
@@ -166,26 +166,26 @@ fn written(now: Timestamp) -> Value {
     })
 }
 
+/// The help center of the shipped shop.
 fn articles() -> Value {
-    let article = |id: i64, title: &str, body: &str| {
-        json!({"id": id, "title": title, "html_url": format!("https://help.bench.example/articles/{id}"), "body": body,
-               "locale": "en-us", "section_id": 9, "draft": false, "updated_at": "2026-03-01T00:00:00Z"})
-    };
-    let long = "<p>Write to us within thirty days of the delivery and name the order. We look at what was delivered and what was \
-                paid, and send the money back to the card that paid. It arrives within five to ten working days, depending \
-                on the bank. A part of an order can be refunded too; shipping is refunded when the whole order goes \
-                back.</p>";
-    let articles: Vec<Value> = (0..40)
-        .map(|n| {
-            let title = ["Refunds and returns", "Damaged goods", "Change your plan", "Shipping times"][n as usize % 4];
-            article(
-                3_600 + n,
-                &format!("{title}, part {n}"),
-                &format!("<h2>{title}</h2>{long}<h2>How long it takes</h2>{long}"),
-            )
-        })
-        .collect();
-    json!({"articles": articles, "sections": [{"id": 9, "name": "Money"}], "meta": {"has_more": false}})
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/sim/worlds/brightslot/articles");
+    let mut paths: Vec<_> = std::fs::read_dir(folder).expect(folder).flatten().map(|file| file.path()).collect();
+    paths.sort();
+    let articles: Vec<Value> =
+        paths.iter().map(|path| article(&std::fs::read_to_string(path).expect("text"))).collect();
+    json!({"articles": articles, "sections": [{"id": 9, "name": "Help"}], "meta": {"has_more": false}})
+}
+
+/// An article of the shipped world: `---`, lines of `key: value`, `---`, Markdown.
+fn article(file: &str) -> Value {
+    let (head, text) = file.trim_start_matches("---").split_once("\n---").expect("a head between two lines");
+    let key =
+        |name: &str| head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap_or_default();
+    let mut body = String::new();
+    pulldown_cmark::html::push_html(&mut body, pulldown_cmark::Parser::new(text));
+    let id: i64 = key("id").parse().expect("an article's number");
+    json!({"id": id, "title": key("title"), "html_url": format!("https://help.bench.example/articles/{id}"), "body": body,
+           "locale": key("locale"), "section_id": 9, "draft": false, "updated_at": key("updated")})
 }
 
 fn money(minor: i64) -> Value {
@@ -282,13 +282,13 @@ fn turns(refund_minor: i64) -> Vec<Vec<Block>> {
             says(
                 "The order was delivered twelve days ago and paid by card; nothing of it has gone back yet. I will look up what the policy says about damaged goods.",
             ),
-            call("d", "search_knowledge_base", json!({"query": "refund damaged goods adapter"})),
+            call("d", "search_knowledge_base", json!({"query": "refund after a charge that was not wanted"})),
         ],
         vec![
             says(
                 "Damaged goods are refunded within thirty days. One more look at partial refunds and how long they take, so that the answer is exact.",
             ),
-            call("e", "search_knowledge_base", json!({"query": "partial refund how long it takes card"})),
+            call("e", "search_knowledge_base", json!({"query": "how long a refund to the card takes"})),
         ],
         vec![
             says(
@@ -299,7 +299,7 @@ fn turns(refund_minor: i64) -> Vec<Vec<Block>> {
                 "create_refund",
                 json!({
                     "payment": "pi_A{N}", "amount_minor": refund_minor, "currency": "usd", "reason": "requested_by_customer",
-                    "explanation": "The customer reports a scratched adapter, $1.00 of order A-{N}, delivered 12 days ago; article 3600 allows it.",
+                    "explanation": "The customer reports a scratched adapter, $1.00 of order A-{N}, delivered 12 days ago; the policy allows it.",
                 }),
             ),
         ],

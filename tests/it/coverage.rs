@@ -67,7 +67,10 @@ fn every_cell_of_the_table_of_crashes_is_explained() {
         assert_eq!(cells(row).len(), cells(head).len(), "{row}");
         for cell in &cells(row)[1..] {
             let words: Vec<&str> = cell.split(" (").next().unwrap_or_default().split_whitespace().collect();
-            assert!(!words.is_empty() && words.iter().all(|word| *word == "–" || tests.contains(word)), "`{cell}` in {row}");
+            assert!(
+                !words.is_empty() && words.iter().all(|word| *word == "–" || tests.contains(word)),
+                "`{cell}` in {row}"
+            );
         }
     }
 }

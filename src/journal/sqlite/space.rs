@@ -9,7 +9,7 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::writer::Refusal;
+use super::job::Refusal;
 
 /// The file that holds the reserve.
 pub(super) const RESERVE: &str = "deskhand.reserve";

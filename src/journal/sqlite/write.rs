@@ -5,8 +5,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::Deserialize;
 
 use super::fault::Fault;
+use super::job::Kind;
 use super::rows::{insert_call, insert_run, insert_tool, move_refund, put_approval, settle_claimable, update_run};
-use super::writer::Kind;
 use crate::ids::RunId;
 use crate::journal::{Admitted, Arrival, Cursor, Error, Lease};
 use crate::run::entry::Entry;

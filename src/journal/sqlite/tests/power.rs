@@ -113,8 +113,9 @@ fn some_sectors(before: &[u8], after: &[u8], from: usize, chance: &mut Chance) -
     let mut mixed = after.to_vec();
     for start in (from / SECTOR * SECTOR..after.len()).step_by(SECTOR) {
         if chance.below(2) == 0 {
-            for at in start.max(from)..(start + SECTOR).min(after.len()) {
-                mixed[at] = before.get(at).copied().unwrap_or(0);
+            let (first, end) = (start.max(from), (start + SECTOR).min(after.len()));
+            for (at, byte) in mixed[first..end].iter_mut().enumerate() {
+                *byte = before.get(first + at).copied().unwrap_or(0);
             }
         }
     }

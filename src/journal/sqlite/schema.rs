@@ -103,11 +103,16 @@ pub(super) fn migrate(connection: &mut Connection, database: &Path) -> Result<()
 /// What differs between a file's tables, indexes and triggers and those that this version makes: the first name, if any.
 pub(super) fn first_difference(connection: &Connection) -> Result<Option<String>, Error> {
     let failed = |error: rusqlite::Error| storage("opened", &error);
-    let mut fresh = Connection::open_in_memory().map_err(failed)?;
-    migrate(&mut fresh, Path::new(":memory:"))?;
+    let fresh = Connection::open_in_memory().map_err(failed)?;
+    for migration in migrations() {
+        fresh.execute_batch(migration.sql().unwrap_or_default()).map_err(failed)?;
+    }
     let parts = |connection: &Connection| -> Result<Vec<(String, String)>, rusqlite::Error> {
         connection
-            .prepare("SELECT name, ifnull(sql, '') FROM sqlite_schema ORDER BY name, type")?
+            .prepare(
+                "SELECT name, ifnull(sql, '') FROM sqlite_schema WHERE tbl_name <> 'refinery_schema_history'
+                 ORDER BY name, type",
+            )?
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect()
     };

@@ -21,7 +21,7 @@ use crate::clients::{self, billing, claude, email, stripe, zendesk};
 use crate::clock::Clock;
 use crate::config::{Config, ZendeskAuth};
 use crate::failure::FailureClass;
-use crate::health::Health;
+use crate::health::{Health, Trouble};
 use crate::ids::UserId;
 use crate::intake::poller::{Poller, Settings as IntakeSettings};
 use crate::journal::accounts::Accounts;
@@ -132,6 +132,12 @@ impl App {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let activity = Arc::new(Activity::default());
         let health = Arc::new(Health::default());
+        let (watched, told) = (store.clone(), clock.clone());
+        health.watch_journal(move || {
+            let trouble = watched.health().trouble?;
+            let since_ms = told.now_ms().saturating_sub(i64::try_from(trouble.for_ms).unwrap_or(i64::MAX));
+            Some(Trouble { since_ms, said: format!("{}; {}", trouble.reason, trouble.hint) })
+        });
         let zone = TimeZone::get(&config.web.time_zone).unwrap_or(TimeZone::UTC);
         let hold = Arc::new(Hold::new(store.clone(), clock.clone(), health.clone(), zone, config.spend));
         let prompts = Prompts::embedded()?;
@@ -378,18 +384,26 @@ impl App {
 
 async fn keep_working(worker: Worker, stop: CancellationToken, activity: Arc<Activity>) {
     let mut bell = worker.journal.bell();
+    let mut last_failure = String::new();
     while !stop.is_cancelled() {
         bell.borrow_and_update(); // Register, then look.
         activity.moving.fetch_add(1, Ordering::AcqRel);
         let worked = worker.tick().await;
         activity.moving.fetch_sub(1, Ordering::AcqRel);
+        let failed = worked.is_err();
         match worked {
             Ok(true) => continue,
             Ok(false) => {}
-            Err(failed) => warn!("{}: {failed}", worker.name),
+            Err(failed) => {
+                let said = failed.to_string();
+                if said != last_failure {
+                    warn!("{}: {said}", worker.name);
+                    last_failure = said;
+                }
+            }
         }
-        // Under a brake what is due stays due.
-        let due = match worker.hold.known().is_some_and(Brake::holds_steps) {
+        // Under a brake, and while the journal cannot be written, what is due stays due.
+        let due = match failed || worker.hold.known().is_some_and(Brake::holds_steps) {
             true => None,
             false => worker.journal.next_wake().await.ok().flatten(),
         };

@@ -3,7 +3,7 @@
 //! After a restart it is empty and the first failures fill it again.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::breaker::{Asked, Breaker};
 use crate::ids::RunId;
@@ -37,6 +37,16 @@ pub struct Wait {
 #[derive(Debug, Default)]
 pub struct Health {
     inner: Mutex<Inner>,
+    store: OnceLock<Watch>,
+}
+
+/// Asks a store what keeps it from being written.
+struct Watch(Box<dyn Fn() -> Option<Trouble> + Send + Sync>);
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watch")
+    }
 }
 
 #[derive(Debug, Default)]
@@ -105,14 +115,23 @@ impl Health {
         away.collect()
     }
 
-    /// The journal could not be written (`Some`), or was written again.
+    /// From now on the store itself is asked what keeps it from being written, whether anybody tries to write or not. Once;
+    /// later calls do nothing.
+    pub fn watch_journal(&self, ask: impl Fn() -> Option<Trouble> + Send + Sync + 'static) {
+        let _ = self.store.set(Watch(Box::new(ask)));
+    }
+
+    /// The journal could not be written (`Some`), or was written again. Shown where no store is watched.
     pub fn set_journal(&self, now_ms: i64, said: Option<String>) {
         set(&mut self.lock().journal, now_ms, said);
     }
 
     /// Why the journal cannot be written.
     pub fn journal(&self) -> Option<Trouble> {
-        self.lock().journal.clone()
+        match self.store.get() {
+            Some(Watch(ask)) => ask(),
+            None => self.lock().journal.clone(),
+        }
     }
 
     /// Intake could not read the helpdesk (`Some`), or read it again.

@@ -22,6 +22,8 @@ use crate::run::state::{Broken, OpenStep, RunState};
 pub(super) const CLAIMS_WITHOUT_PROGRESS_MAX: u32 = 3;
 /// How often a step may break its worker before it counts as failed.
 const PANICS_MAX: u32 = 3;
+/// So many panics of one step count as failed whatever they said: a message may hold an index or a time.
+const DIFFERENT_PANICS_MAX: u32 = 8;
 /// How much of a panic's message is kept, in characters.
 const MESSAGE_MAX: usize = 300;
 
@@ -104,17 +106,18 @@ fn parked(state: &RunState, said: Option<&str>) -> Vec<Body> {
     }]
 }
 
-/// The worker broke in the steps in flight: each is put off, and the third time in the same way counts as failed, with the
-/// message that a person will read. Whether it acted is not known.
+/// The worker broke in the steps in flight: each is put off, and the third time in the same way counts as failed, or the eighth
+/// in whatever way, with the message that a person will read. Whether it acted is not known.
 fn broken_off(state: &RunState, said: &str, now: Timestamp) -> Vec<Body> {
     let now_ms = now.as_millisecond();
     let in_flight = state.open.values().filter(|open| open.retry_at_ms.is_none_or(|at| at <= now_ms));
     let bodies = in_flight.map(|open| {
         let (step, attempt) = (open.step, open.attempts + 1);
         let message = format!("a mistake in deskhand, not at a vendor: {said}");
-        let same = open.failure.as_ref().is_some_and(|last| last.vendor == OURSELVES && last.message == message);
+        let last = open.failure.as_ref().filter(|last| last.vendor == OURSELVES);
+        let same = last.is_some_and(|last| last.message == message);
         let failure = Failure { class: FailureClass::Unknown, vendor: OURSELVES.to_owned(), message };
-        if same && attempt >= PANICS_MAX {
+        if same && attempt >= PANICS_MAX || last.is_some() && attempt >= DIFFERENT_PANICS_MAX {
             return Body::StepFinished { step, result: StepResult::Failed { failure, call: None }, took_ms: 0 };
         }
         let pause = i64::try_from(pause_ms(&state.run, step, attempt, None)).unwrap_or(i64::MAX);
@@ -215,14 +218,16 @@ mod tests {
     }
 
     #[test]
-    fn one_that_breaks_in_different_ways_is_tried_on() {
+    fn one_that_breaks_in_a_different_way_each_time_goes_to_a_person_as_well() {
         let mut draft = opened();
         start(&mut draft);
-        for (time, said) in [(2, "a"), (100, "b"), (200, "a"), (300, "b")] {
-            let bodies = broken_off(&draft.state, said, at(time));
+        for time in 1..DIFFERENT_PANICS_MAX {
+            let bodies = broken_off(&draft.state, &format!("index {time}"), at(i64::from(time) * 100));
             assert!(matches!(&bodies[..], [Body::StepDelayed { .. }]), "{bodies:?}");
-            push(&mut draft, time, bodies);
+            push(&mut draft, i64::from(time) * 100, bodies);
         }
+        let bodies = broken_off(&draft.state, "index 9", at(10_000));
+        assert!(matches!(&bodies[..], [Body::StepFinished { .. }]), "{bodies:?}");
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::agent::perform::{Performer, Tried, Try};
 use crate::clock::Clock;
 use crate::crash;
 use crate::ids::StepNo;
+use crate::journal::brake;
 use crate::journal::{self, Claimed, Conditions, Journal, Lease};
 use crate::policy::rules;
 use crate::run::draft::Draft;
@@ -169,7 +170,7 @@ impl Worker {
                 }
                 Next::Start(works) => {
                     if self.hold.is_closing() {
-                        self.commit(lease, draft).await?;
+                        self.flush(lease, draft).await?;
                         return Err(Left::Held);
                     }
                     let conditions = self.hold.conditions(&works, &self.rules.policy, now);
@@ -194,7 +195,7 @@ impl Worker {
                 Next::Resume(open) => {
                     let held = self.hold.look().await?.is_some_and(|pulled| pulled.brake.holds_steps());
                     if held || self.hold.is_closing() {
-                        self.commit(lease, draft).await?;
+                        self.flush(lease, draft).await?;
                         return Err(Left::Held);
                     }
                     wrote = true;
@@ -203,9 +204,15 @@ impl Worker {
                         let body = Body::StepRetried { step: found.step, attempt: found.attempts + 1 };
                         draft.push(Entry::new(self.clock.now(), body))?;
                     }
-                    if self.commit(lease, draft).await? == Written::Yes {
-                        let before = Before { again: true, forgot_since };
-                        self.perform_all(lease, draft, open, before).await?;
+                    // Written even when there is no line: a brake that was acknowledged meanwhile must be seen.
+                    let conditions = Conditions { switches_off: brake::NO_STEP_UNDER, ..Conditions::default() };
+                    match self.commit_always(lease, draft, conditions).await? {
+                        Written::Yes => {
+                            let before = Before { again: true, forgot_since };
+                            self.perform_all(lease, draft, open, before).await?;
+                        }
+                        Written::Moved => {}
+                        Written::Held | Written::DayFull => return Err(Left::Held),
                     }
                 }
                 Next::Wait { until_ms } => {
@@ -268,6 +275,16 @@ impl Worker {
         if draft.is_empty() {
             return Ok(Written::Yes);
         }
+        self.commit_always(lease, draft, conditions).await
+    }
+
+    /// Writes what happened until it is on disk, however often the run moves meanwhile.
+    async fn flush(&self, lease: &Lease, draft: &mut Draft) -> Result<(), Left> {
+        while self.commit(lease, draft).await? == Written::Moved {}
+        Ok(())
+    }
+
+    async fn commit_always(&self, lease: &Lease, draft: &mut Draft, conditions: Conditions) -> Result<Written, Left> {
         let (expected_len, entries, projection) = draft.take();
         match self.write(lease, expected_len, entries.clone(), projection, conditions).await {
             Ok(()) => {
@@ -288,13 +305,19 @@ impl Worker {
             }
             Err(journal::Error::SwitchedOn { switch, .. }) => {
                 debug!("no step starts: {switch}");
-                *draft = self.read_anew(lease, entries, |_, body| !matches!(body, Body::StepStarted { .. })).await?;
-                Box::pin(self.commit(lease, draft)).await?;
+                *draft = self.read_anew(lease, entries, |_, body| !begins(body)).await?;
+                Box::pin(self.flush(lease, draft)).await?;
+                Ok(Written::Held)
+            }
+            // Nothing may begin while the disk is nearly full; what has ended is written all the same.
+            Err(journal::Error::Storage { .. }) if entries.iter().any(|entry| begins(&entry.body)) => {
+                *draft = self.read_anew(lease, entries, |_, body| !begins(body)).await?;
+                Box::pin(self.flush(lease, draft)).await?;
                 Ok(Written::Held)
             }
             Err(journal::Error::DayFull { sum_minor, limit_minor, .. }) => {
                 info!("the day's refunds are used up: {sum_minor} of {limit_minor}");
-                *draft = self.read_anew(lease, entries, |_, body| !matches!(body, Body::StepStarted { .. })).await?;
+                *draft = self.read_anew(lease, entries, |_, body| !begins(body)).await?;
                 Ok(Written::DayFull)
             }
             Err(failed) => Err(failed.into()),
@@ -341,6 +364,7 @@ impl Worker {
         conditions: Conditions,
     ) -> Result<(), journal::Error> {
         let began_ms = self.clock.now_ms();
+        let can_wait = !entries.iter().any(|entry| begins(&entry.body)); // What has not begun is better left.
         let mut pause = Duration::from_millis(50);
         loop {
             let written =
@@ -348,7 +372,7 @@ impl Worker {
             let now_ms = self.clock.now_ms();
             match written {
                 Err(journal::Error::Storage { doing, reason, hint })
-                    if now_ms - began_ms < WRITE_AGAIN_FOR_MS && !self.hold.is_closing() =>
+                    if can_wait && now_ms - began_ms < WRITE_AGAIN_FOR_MS && !self.hold.is_closing() =>
                 {
                     self.hold.health.set_journal(now_ms, Some(reason.clone()));
                     if pause < WRITE_AGAIN_AFTER {
@@ -369,7 +393,7 @@ impl Worker {
             pause = (pause * 2).min(WRITE_AGAIN_AFTER);
             tokio::select! {
                 () = self.clock.sleep(pause) => {}
-                () = self.hold.dropped() => {}
+                () = self.hold.dropped(), if self.hold.is_closing() => {}
             }
         }
     }
@@ -393,7 +417,7 @@ impl Worker {
                 () = self.clock.sleep(LEASE_TTL / 3) => { self.renew(lease).await?; continue; }
                 () = self.hold.dropped() => {
                     warn!("{left} steps in flight are dropped; they are looked for when the run goes on");
-                    self.commit(lease, draft).await?;
+                    self.flush(lease, draft).await?;
                     return Err(Left::Held);
                 }
             };
@@ -486,6 +510,11 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// A line without which nothing leaves the process.
+fn begins(body: &Body) -> bool {
+    matches!(body, Body::StepStarted { .. } | Body::StepRetried { .. })
 }
 
 /// The open ones among these steps.

@@ -228,6 +228,8 @@ pub struct RunState {
     pub turns: Vec<Turn>,
     /// Steps that were started and not finished, by number.
     pub open: BTreeMap<StepNo, OpenStep>,
+    /// The step that was to end the run and failed for good.
+    pub closing_failed: Option<OpenStep>,
     /// Steps that failed for good, with what they did.
     pub failures: Vec<(Work, Failure)>,
     /// Effects that are known to have happened.
@@ -292,6 +294,7 @@ impl RunState {
             ticket_judgement: None,
             turns: Vec::new(),
             open: BTreeMap::new(),
+            closing_failed: None,
             failures: Vec::new(),
             effects: Vec::new(),
             mails: Vec::new(),
@@ -427,11 +430,28 @@ impl RunState {
                 if !matches!(self.outcome, Some(Outcome::Failed { .. })) {
                     return Err("only a parked run is reopened".to_owned());
                 }
-                // What failed was looked at by a person; it is tried as if for the first time.
+                // What failed was looked at by a person and is tried anew. The step that was to end the run is the same step
+                // still, under its own key: nobody knows whether it landed, so it is looked for first.
                 self.outcome = None;
                 self.closed_at = None;
                 self.ended = None;
                 self.failures.clear();
+                if let Some(closing) = self.closing_failed.take() {
+                    if let Work::Tool { call, .. } = &closing.work
+                        && call.as_str() != RULE_CALL
+                    {
+                        self.call_mut(call)?.state = CallState::Running(closing.step);
+                    }
+                    let again = OpenStep {
+                        attempts: 0,
+                        retry_at_ms: None,
+                        failure: None,
+                        under_way: false,
+                        unsure: true,
+                        ..closing
+                    };
+                    self.open.insert(again.step, again);
+                }
             }
             Body::RunClosed { outcome } => {
                 if !self.open.is_empty() {
@@ -602,6 +622,14 @@ impl RunState {
                     self.call_mut(call)?.state = CallState::Answered { output, is_error: true };
                 }
                 self.failures.push((open.work.clone(), failure.clone()));
+                // An answer that was surely not written gives way to a hand-over; anything else parks the run.
+                self.closing_failed = match work {
+                    Work::Tool { intent: Intent::EscalateToHuman(_), .. } => Some(open),
+                    Work::Tool { intent: Intent::LogResolution(_), .. } if failure.class != FailureClass::Refused => {
+                        Some(open)
+                    }
+                    _ => None,
+                };
             }
             (work, _) => return Err(format!("step {step} cannot end like this: {work:?}")),
         }

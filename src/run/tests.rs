@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use crate::failure::{Failure, FailureClass};
 use crate::ids::{CommentId, RunId, StepNo, TicketId, ToolCallId, UserId};
 use crate::intent::{Intent, SendFollowupEmail};
-use crate::run::entry::{Body, Entry, Work};
+use crate::run::decide;
+use crate::run::entry::{Body, Entry, Outcome, StepResult, Work};
 use crate::run::state::{RULE_CALL, RunState};
 use crate::ticket::{Author, Message, Requester, Ticket, TicketStatus};
 
@@ -105,4 +106,40 @@ fn only_mail_must_not_be_repeated() {
     check(&Work::Mail { scheduled: StepNo(1) }, false);
     check(&Work::ReadFacts, true);
     check(&Work::Model { model: "m".to_owned() }, true);
+}
+
+#[test]
+fn a_parked_run_that_goes_on_looks_for_its_answer_under_the_key_that_it_had() {
+    let resolution: Intent = Intent::EscalateToHuman(crate::intent::EscalateToHuman {
+        reason: crate::intent::EscalationReason::OutOfScope,
+        asked: "a".to_owned(),
+        found: "b".to_owned(),
+        done: String::new(),
+        suggested_answer: String::new(),
+        holding_message: "c".to_owned(),
+        priority: crate::intent::Priority::Normal,
+    });
+    let work = Work::Tool { call: ToolCallId::new(RULE_CALL), intent: resolution, approval: None };
+    for class in [FailureClass::Unknown, FailureClass::Refused] {
+        let failure = Failure { class, vendor: "zendesk".to_owned(), message: "away".to_owned() };
+        let lines = vec![
+            opened(),
+            Entry::new(at(1), Body::StepStarted { step: StepNo(1), work: work.clone() }),
+            Entry::new(
+                at(2),
+                Body::StepFinished {
+                    step: StepNo(1),
+                    result: StepResult::Failed { failure: failure.clone(), call: None },
+                    took_ms: 1,
+                },
+            ),
+            Entry::new(at(3), Body::RunClosed { outcome: Outcome::Failed { message: "away".to_owned() } }),
+        ];
+        let (len, new, _) = decide::retry(&lines, "ada", at(4)).unwrap();
+        assert_eq!(len, 4);
+        let state = RunState::fold(&[lines, new].concat()).unwrap();
+        let open = &state.open[&StepNo(1)];
+        assert_eq!((&open.work, open.may_have_acted(), open.attempts), (&work, true, 0), "{class:?}");
+        assert_eq!(state.next_step, StepNo(2), "no new step, so no new key");
+    }
 }

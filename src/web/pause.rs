@@ -174,8 +174,9 @@ pub(super) async fn retry(
         Ok((StatusCode::CONFLICT, show(&page)?).into_response())
     };
     let row = web.app.views.run(&run).await?.ok_or(Error::NotFound)?;
-    if web.app.journal.ticket_history(row.ticket, 0).await?.open.is_some() {
-        return refused("A newer run works this ticket already; nothing was changed.").await;
+    let history = web.app.journal.ticket_history(row.ticket, 0).await?;
+    if history.open.is_some() || history.runs.last() != Some(&run) {
+        return refused("A newer run has this ticket; nothing was changed. Look at that one.").await;
     }
     let entries = web.app.journal.entries(&run).await?;
     match decide::retry(&entries, &viewer.user.email, web.app.clock.now()) {

@@ -239,8 +239,7 @@ impl Journal for SqliteJournal {
         let (kind, place) =
             (batch.kind(), crash::at(|| format!("{} append len={expected_len}+{}", lease.run, entries.len())));
         self.write_at(place, kind, move |connection| {
-            conditions::hold(connection, &conditions)?;
-            write::append(connection, &lease, expected_len, &batch)
+            write::append(connection, &lease, expected_len, &batch, &conditions)
         })
         .await
     }

@@ -4,11 +4,12 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Deserialize;
 
+use super::conditions;
 use super::fault::Fault;
 use super::job::Kind;
 use super::rows::{insert_call, insert_run, insert_tool, move_refund, put_approval, settle_claimable, update_run};
 use crate::ids::RunId;
-use crate::journal::{Admitted, Arrival, Cursor, Error, Lease};
+use crate::journal::{Admitted, Arrival, Conditions, Cursor, Error, Lease};
 use crate::run::entry::Entry;
 use crate::run::refunds::{self, RefundMove};
 use crate::run::row::{Projection, RunRow, RunStatus};
@@ -231,11 +232,21 @@ pub(super) fn end_leases(connection: &Connection) -> Result<(), rusqlite::Error>
     Ok(())
 }
 
-/// Appends under a lease. One that ran out is good until somebody else claims the run.
-pub(super) fn append(connection: &Connection, lease: &Lease, expected_len: u64, batch: &Batch) -> Result<(), Fault> {
+/// Appends under a lease. One that ran out is good until somebody else claims the run. What the caller saw is compared before
+/// the conditions: lines that rest on an older run are never kept because of a brake.
+pub(super) fn append(
+    connection: &Connection,
+    lease: &Lease,
+    expected_len: u64,
+    batch: &Batch,
+    conditions: &Conditions,
+) -> Result<(), Fault> {
     let head = head(connection, &lease.run)?;
     if head.token != lease.token {
         return Err(Error::StaleLease { run: lease.run.clone(), token: lease.token }.into());
+    }
+    if head.len == expected_len {
+        conditions::hold(connection, conditions)?;
     }
     extend(connection, &lease.run, &head, expected_len, batch)?;
     connection

@@ -152,6 +152,8 @@ async fn no_step_starts_in_a_commit_after_the_brake() {
         let before = len(&journal, 1).await as u64;
         let brake = brake::Brake::parse(name).unwrap();
         brake::pull(&journal, brake, "", "ada", MONDAY_MS).await.unwrap();
+        let stale = journal.append_if(&lease, before - 1, vec![note(1)], rows(1, None), conditions).await;
+        assert!(matches!(stale, Err(Error::Moved { .. })), "what was seen is compared first: {stale:?}");
         let result = journal.append_if(&lease, before, vec![note(1)], rows(1, None), conditions).await;
         match held {
             true => {

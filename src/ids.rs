@@ -192,6 +192,11 @@ impl IdempotencyKey {
         let rest = run.as_str().trim_start_matches("run_");
         Self(format!("eff_{rest}_{step}"))
     }
+    /// Whether a key that a vendor's records show belongs to a step of this run.
+    pub fn is_of(key: &str, run: &RunId) -> bool {
+        let of_run = key.strip_prefix("eff_").zip(run.as_str().strip_prefix("run_"));
+        of_run.and_then(|(key, run)| key.strip_prefix(run)).is_some_and(|step| step.starts_with('_'))
+    }
     /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -15,10 +15,11 @@ use crate::clock::Clock;
 use crate::health::Health;
 use crate::intent::Intent;
 use crate::journal::brake::{self, Brake, NO_STEP_UNDER, Pulled};
-use crate::journal::{self, Conditions, Journal, RefundDay};
-use crate::policy::Policy;
+use crate::journal::{self, Conditions, Journal, OnlyRefund, RefundDay};
+use crate::policy::{Policy, RuleId};
 use crate::run::entry::Work;
 use crate::run::spend::{self, Periods, Reached, Spend};
+use crate::run::state::RunState;
 
 /// The brakes are looked at this often even when no bell rang: another process may have pulled one.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -188,17 +189,26 @@ impl Hold {
     }
 
     /// What must hold in the commit that starts these steps.
-    pub fn conditions(&self, works: &[Work], policy: &Policy, now: Timestamp) -> Conditions {
+    pub fn conditions(&self, state: &RunState, works: &[Work], policy: &Policy, now: Timestamp) -> Conditions {
+        let mut conditions = Conditions { switches_off: NO_STEP_UNDER, ..Conditions::default() };
         let refund = works.iter().find_map(|work| match work {
-            // One that a person agreed to counts, and is not held back by the sum.
-            Work::Tool { intent: Intent::CreateRefund(refund), approval: None, .. } => Some(refund.amount()),
+            Work::Tool { intent: Intent::CreateRefund(refund), approval, .. } => Some((refund, approval.as_ref())),
             _ => None,
         });
-        let refund_day = refund.and_then(|amount| {
-            let limit_minor = policy.refund_daily_limit(amount.currency)?;
+        let Some((refund, approval)) = refund else { return conditions };
+        let amount = refund.amount();
+        // A person who was told of the other refund agreed to one more.
+        let was_told = approval
+            .and_then(|id| state.approval(id))
+            .is_some_and(|approval| approval.judgement.rule == RuleId::Repeated);
+        if !was_told {
+            conditions.only_refund = Some(OnlyRefund { payment: refund.payment.clone(), amount });
+        }
+        // One that a person agreed to counts, and is not held back by the sum.
+        if let (None, Some(limit_minor)) = (approval, policy.refund_daily_limit(amount.currency)) {
             let since_ms = self.day_began(now).as_millisecond();
-            Some(RefundDay { amount, since_ms, limit_minor })
-        });
-        Conditions { switches_off: NO_STEP_UNDER, refund_day }
+            conditions.refund_day = Some(RefundDay { amount, since_ms, limit_minor });
+        }
+        conditions
     }
 }

@@ -23,7 +23,7 @@ use crate::journal::{self, Claimed, Conditions, Journal, Lease};
 use crate::policy::rules;
 use crate::run::draft::Draft;
 use crate::run::entry::{Body, Entry, Outcome, StepResult, Work};
-use crate::run::next::{Next, Rules, next};
+use crate::run::next::{self, Next, Rules, next};
 use crate::run::retry::pause_ms;
 use crate::run::row::Projection;
 use crate::run::state::{Broken, OpenStep, RunState};
@@ -91,6 +91,8 @@ enum Written {
     Held,
     /// The day's refunds are used up: what happened is on disk, the refund was not started.
     DayFull,
+    /// Another refund is in the way, in these words; the same.
+    Twin(String),
 }
 
 impl Worker {
@@ -173,7 +175,7 @@ impl Worker {
                         self.flush(lease, draft).await?;
                         return Err(Left::Held);
                     }
-                    let conditions = self.hold.conditions(&works, &self.rules.policy, now);
+                    let conditions = self.hold.conditions(&draft.state, &works, &self.rules.policy, now);
                     let mut started = Vec::with_capacity(works.len());
                     for work in works.clone() {
                         let step = draft.state.next_step;
@@ -190,6 +192,10 @@ impl Worker {
                         Written::Moved => {}
                         Written::Held => return Err(Left::Held),
                         Written::DayFull => self.ask_for_the_day(draft, &works).await?,
+                        Written::Twin(other) => {
+                            let bodies = next::ask_for_a_twin(&draft.state, &works, &other, &self.rules, now);
+                            bodies.into_iter().try_for_each(|body| draft.push(Entry::new(self.clock.now(), body)))?;
+                        }
                     }
                 }
                 Next::Resume(open) => {
@@ -320,6 +326,11 @@ impl Worker {
                 *draft = self.read_anew(lease, entries, |_, body| !begins(body)).await?;
                 Ok(Written::DayFull)
             }
+            Err(journal::Error::Twin { run, state, amount }) => {
+                info!("the refund is not started: `{run}` has one of {amount} of the same payment, {state}");
+                *draft = self.read_anew(lease, entries, |_, body| !matches!(body, Body::StepStarted { .. })).await?;
+                Ok(Written::Twin(format!("{amount} by run `{run}`, {}", state.replace('_', " "))))
+            }
             Err(failed) => Err(failed.into()),
         }
     }
@@ -368,7 +379,7 @@ impl Worker {
         let mut pause = Duration::from_millis(50);
         loop {
             let written =
-                self.journal.append_if(lease, expected_len, entries.clone(), projection.clone(), conditions).await;
+                self.journal.append_if(lease, expected_len, entries.clone(), projection.clone(), conditions.clone()).await;
             let now_ms = self.clock.now_ms();
             match written {
                 Err(journal::Error::Storage { doing, reason, hint })

@@ -15,7 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use crate::ids::{RunId, TicketId};
+use crate::ids::{PaymentId, RunId, TicketId};
 use crate::money::{Currency, Money};
 use crate::run::entry::Entry;
 use crate::run::row::{Projection, RunStatus};
@@ -48,6 +48,16 @@ pub enum Error {
         switch: String,
         /// What stands in it.
         reason: String,
+    },
+    /// Another refund is in the way: see [`Conditions::only_refund`].
+    #[error("`{run}` has a refund of {amount} of the same payment, {state}")]
+    Twin {
+        /// Whose refund it is.
+        run: RunId,
+        /// How it stands: `in_flight`, `done`, `unknown`.
+        state: String,
+        /// How much.
+        amount: Money,
     },
     /// A sum would pass its limit: see [`Conditions::refund_day`].
     #[error("{asked_minor} more would pass the limit of {limit_minor}: {sum_minor} {currency} are taken already")]
@@ -108,12 +118,24 @@ pub enum Error {
 
 /// What must hold in the very commit of an append; otherwise nothing of it is written. Comparisons only: what follows from
 /// a refusal is decided by the caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Conditions {
     /// Switches of which none may be on. [`Error::SwitchedOn`]
     pub switches_off: &'static [&'static str],
+    /// A refund that must repeat no other. [`Error::Twin`]
+    pub only_refund: Option<OnlyRefund>,
     /// A refund that must fit under the day's limit. [`Error::DayFull`]
     pub refund_day: Option<RefundDay>,
+}
+
+/// A refund of whose payment no other one may be of unknown outcome, whatever its amount, nor an equal one of another run be
+/// in flight or done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnlyRefund {
+    /// Of which payment.
+    pub payment: PaymentId,
+    /// How much.
+    pub amount: Money,
 }
 
 /// A refund and the limit of all refunds in its currency since a time: done, in flight, of unknown outcome, awaiting a

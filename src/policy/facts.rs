@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::account::AccountRead;
-use crate::ids::{ArticleId, OrderId, PaymentId, SubscriptionId};
+use crate::ids::{ArticleId, OrderId, PaymentId, RunId, SubscriptionId};
 use crate::money::Money;
 use crate::ticket::Ticket;
 
@@ -79,6 +79,8 @@ pub enum ConfirmedEffect {
 /// Everything that a rule may look at, at one moment of a run.
 #[derive(Debug, Clone)]
 pub struct Facts<'a> {
+    /// Whose facts they are.
+    pub run: &'a RunId,
     /// The ticket, with what came in since.
     pub ticket: &'a Ticket,
     /// What the vendors' records say; `None` before they were read.

@@ -14,7 +14,7 @@ use crate::run::entry::{Body, Decision, FailureClass, Outcome, Work};
 use crate::run::handover::{self, HoldingTexts};
 use crate::run::recheck::{Recheck, recheck};
 use crate::run::row::ApprovalState;
-use crate::run::state::{Call, CallState, OpenStep, RULE_CALL, RunState, Turn};
+use crate::run::state::{Approval, Call, CallState, OpenStep, RULE_CALL, RunState, Turn};
 
 /// Limits of one run, each a setting. At a limit the ticket goes to a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -307,12 +307,7 @@ fn pending_approval(state: &RunState, rules: &Rules, now: Timestamp) -> Option<N
                 let (call, approval) = (approval.call.clone(), Some(approval.id.clone()));
                 Next::Start(vec![Work::Tool { call, intent, approval }])
             }
-            Recheck::Ask(judgement) => Next::Record(vec![Body::ApprovalReopened {
-                approval: approval.id.clone(),
-                judgement,
-                digest: digest(&approval.intent, state.ticket.updated_at),
-                due_ms: now_ms.saturating_add(rules.limits.approval_due_s.saturating_mul(1_000)),
-            }]),
+            Recheck::Ask(judgement) => Next::Record(vec![ask_anew(approval, judgement, state, rules, now)]),
             Recheck::HandOver(judgement) => Next::Record(vec![Body::Judged { call: None, judgement }]),
         },
         None => {
@@ -395,6 +390,29 @@ fn one_call(state: &RunState, call: &Call, rules: &Rules, now_ms: i64) -> Next {
 fn judged(state: &RunState, call: &Call, intent: &Intent, rules: &Rules) -> Body {
     let judgement = rules::judge_intent(&state.facts(), intent, &rules.policy);
     Body::Judged { call: Some(call.id.clone()), judgement }
+}
+
+/// What follows for refunds that were not started because another one of the same payment, described by `other`, is in the
+/// way: a person is asked, or asked anew if they did not know of it.
+pub fn ask_for_a_twin(state: &RunState, works: &[Work], other: &str, rules: &Rules, now: Timestamp) -> Vec<Body> {
+    let ask = |work: &Work| {
+        let Work::Tool { call, intent: Intent::CreateRefund(refund), approval } = work else { return None };
+        let judgement = rules::judge_twin(&state.facts(), refund, other, &rules.policy);
+        Some(match approval.as_ref().and_then(|id| state.approval(id)) {
+            Some(approval) => ask_anew(approval, judgement, state, rules, now),
+            None => Body::Judged { call: Some(call.clone()), judgement },
+        })
+    };
+    works.iter().filter_map(ask).collect()
+}
+
+fn ask_anew(approval: &Approval, judgement: Judgement, state: &RunState, rules: &Rules, now: Timestamp) -> Body {
+    Body::ApprovalReopened {
+        approval: approval.id.clone(),
+        judgement,
+        digest: digest(&approval.intent, state.ticket.updated_at),
+        due_ms: now.as_millisecond().saturating_add(rules.limits.approval_due_s.saturating_mul(1_000)),
+    }
 }
 
 fn model_step(state: &RunState, rules: &Rules, now_ms: i64) -> Next {

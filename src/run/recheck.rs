@@ -86,6 +86,9 @@ fn worse(asked: &Judgement, seen: &Judgement) -> Option<String> {
     if let Some((then, now)) = more("customer_refunded_minor") {
         return Some(format!("{now} minor units went back to the customer by now, {then} when it was asked"));
     }
+    if seen.rule == RuleId::Repeated && asked.rule != RuleId::Repeated {
+        return Some(seen.why.clone());
+    }
     let name = "currency";
     (asked.inputs.get(name) != seen.inputs.get(name)).then(|| "the currency is another one now".to_owned())
 }

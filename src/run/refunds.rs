@@ -1,7 +1,7 @@
-//! What refunds take of the shop's day: rows that follow from entries alone, so that a store can keep their sum in the commit
+//! What refunds take of their payment and of the shop's day: rows that follow from entries alone, so that a store can keep their sum in the commit
 //! of the entries themselves. Pure.
 
-use crate::ids::{ApprovalId, StepNo};
+use crate::ids::{ApprovalId, PaymentId, StepNo};
 use crate::intent::Intent;
 use crate::money::Money;
 use crate::policy::facts::ConfirmedEffect;
@@ -46,6 +46,8 @@ pub enum RefundMove {
         approval: Option<ApprovalId>,
         /// How it stands.
         state: RefundState,
+        /// Of which payment.
+        payment: PaymentId,
         /// How much.
         amount: Money,
         /// When, in milliseconds since the Unix epoch: the day that it counts to.
@@ -86,6 +88,7 @@ pub fn moves(entries: &[Entry]) -> Vec<RefundMove> {
                     step: *step,
                     approval: None,
                     state: RefundState::InFlight,
+                    payment: refund.payment.clone(),
                     amount: refund.amount(),
                     at_ms: entry.at_ms,
                 });
@@ -111,6 +114,7 @@ pub fn moves(entries: &[Entry]) -> Vec<RefundMove> {
                     step: *step,
                     approval: Some(approval.clone()),
                     state: RefundState::Awaiting,
+                    payment: refund.payment.clone(),
                     amount: refund.amount(),
                     at_ms: entry.at_ms,
                 });

@@ -776,6 +776,7 @@ impl RunState {
     /// What the rules may look at now.
     pub fn facts(&self) -> Facts<'_> {
         Facts {
+            run: &self.run,
             ticket: &self.ticket,
             account: self.account.as_ref(),
             route: self.route.as_ref(),

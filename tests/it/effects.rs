@@ -254,3 +254,38 @@ async fn a_scheduled_mail_that_may_not_have_left_is_told_to_a_colleague() {
     assert_eq!(desk.sim.world().mails().len(), 1);
     app.stop(&desk.clock).await;
 }
+
+/// Two tickets of one customer, side by side or one after the other, ask for the same refund: the second one waits for a
+/// person, who is told why, and is carried out when they agree to it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_equal_refund_of_a_payment_waits_for_a_person() {
+    let desk = Desk::new(&[refund_ticket(7001, 5_000), refund_ticket(7002, 5_000)]).await;
+    let app = desk.start(None).await;
+    let (mut resolved, mut waiting) = (0, Vec::new());
+    for id in [7001, 7002] {
+        let state = desk.settled(&app, id).await;
+        match state.pending_approval() {
+            Some(approval) => {
+                assert_eq!(approval.judgement.rule, RuleId::Repeated, "{}", approval.judgement.why);
+                waiting.push(id);
+            }
+            None => resolved += i32::from(state.outcome == Some(Outcome::Resolved)),
+        }
+    }
+    assert_eq!((resolved, waiting.len(), desk.sim.world().refunds().len()), (1, 1, 1));
+    // A person agrees; once more, where they were asked before the first one was known to be done.
+    let ended = loop {
+        let state = desk.until(&app, waiting[0], "an approval or the end", |state| {
+            state.outcome.is_some() || state.pending_approval().is_some_and(|approval| approval.decided.is_none())
+        });
+        let state = state.await;
+        if state.outcome.is_some() {
+            break state;
+        }
+        assert!(state.len < 60, "asked again and again");
+        desk.decide(&app, &state, Decision::Approve, 0).await;
+    };
+    assert_eq!(ended.outcome, Some(Outcome::Resolved), "{:?}", ended.failures);
+    assert_eq!(desk.sim.world().refunds().len(), 2);
+    app.stop(&desk.clock).await;
+}

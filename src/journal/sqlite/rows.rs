@@ -280,17 +280,18 @@ pub(super) fn insert_tool(connection: &Connection, no: i64, row: &ToolRow) -> Re
 /// Brings what a refund takes of the day up to date.
 pub(super) fn move_refund(connection: &Connection, no: i64, change: &RefundMove) -> Result<(), Fault> {
     match change {
-        RefundMove::Take { step, approval, state, amount, at_ms } => {
+        RefundMove::Take { step, approval, state, payment, amount, at_ms } => {
             connection
                 .prepare_cached(
-                    "INSERT INTO refunds (run, step, approval, state, currency, minor, asked_minor, at_ms)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7)",
+                    "INSERT INTO refunds (run, step, approval, state, payment, currency, minor, asked_minor, at_ms)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8)",
                 )?
                 .execute(params![
                     no,
                     step.0,
                     approval.as_ref().map(|id| id.as_str()),
                     state.as_str(),
+                    payment.as_str(),
                     amount.currency.as_str(),
                     amount.minor,
                     at_ms

@@ -246,7 +246,7 @@ pub(super) fn append(
         return Err(Error::StaleLease { run: lease.run.clone(), token: lease.token }.into());
     }
     if head.len == expected_len {
-        conditions::hold(connection, conditions)?;
+        conditions::hold(connection, &lease.run, conditions)?;
     }
     extend(connection, &lease.run, &head, expected_len, batch)?;
     connection

@@ -1,10 +1,11 @@
 //! Refunds. Amounts come from the vendor's records, in minor units; sums are exact and checked. A refund is judged against
 //! three limits that are the same number: by itself, with the refunds of its order, with the customer's refunds in the window.
+//! One that equals an earlier one of its payment needs a person, whoever made that.
 
 use jiff::SignedDuration;
 
-use crate::account::{AccountRead, Payment};
-use crate::ids::PaymentId;
+use crate::account::{AccountRead, Payment, Refund};
+use crate::ids::{IdempotencyKey, PaymentId};
 use crate::intent::CreateRefund;
 use crate::money::{Currency, Money};
 use crate::policy::facts::{ConfirmedEffect, Facts};
@@ -75,7 +76,7 @@ pub(super) fn judge_refund(facts: &Facts, refund: &CreateRefund, policy: &Policy
             .with("amount_minor", amount.minor)
             .with("currency", amount.currency.as_str());
     };
-    let sums = Sums::of(facts, account, payment, amount.currency, policy);
+    let sums = Sums::of(facts, account, payment, amount, policy);
     judge_sums(refund, amount, rest, limit, &sums, policy)
 }
 
@@ -86,7 +87,10 @@ fn judge_sums(refund: &CreateRefund, amount: Money, rest: i64, limit: i64, sums:
     let customer_total = total(sums.customer);
     let days = policy.refund_window_days;
 
-    let (rule, verdict, why) = if amount.minor > limit {
+    let (rule, verdict, why) = if let Some(twin) = &sums.twin {
+        let why = format!("{amount} of payment `{}` went back already, as refund `{}`", refund.payment, twin.id);
+        (RuleId::Repeated, Verdict::NeedsApproval, why)
+    } else if amount.minor > limit {
         let why = format!("the refund of {amount} is above the limit of {limit_shown}");
         (RuleId::RefundLimit, Verdict::NeedsApproval, why)
     } else if order_total.is_none_or(|sum| sum > limit) {
@@ -140,11 +144,14 @@ struct Sums {
     order: Option<i64>,
     customer: Option<i64>,
     order_id: Option<crate::ids::OrderId>,
+    /// An equal refund of the same payment, whoever made it.
+    twin: Option<Refund>,
     other_currencies: Vec<Money>,
 }
 
 impl Sums {
-    fn of(facts: &Facts, account: &AccountRead, payment: &Payment, currency: Currency, policy: &Policy) -> Sums {
+    fn of(facts: &Facts, account: &AccountRead, payment: &Payment, amount: Money, policy: &Policy) -> Sums {
+        let currency = amount.currency;
         let order_id = order_of(account, payment);
         // Without an order the payment stands for itself: two halves of one renewal are one refund in two parts.
         let same_order = |other: &Payment| match &order_id {
@@ -158,6 +165,12 @@ impl Sums {
         let mut order = Some(0_i64);
         let mut customer = Some(0_i64);
         let mut other_currencies = Vec::new();
+        // One under a key of this run that its entries do not know was forgotten with a backup: the tool finds it again.
+        let is_own = |refund: &Refund| {
+            refund.effect_key.as_deref().is_some_and(|key| IdempotencyKey::is_of(key, facts.run))
+        };
+        let is_twin = |refund: &&Refund| refund.counts() && refund.amount == amount && !is_own(refund);
+        let twin = payment.refunds.iter().find(is_twin).cloned();
         let add = |sum: &mut Option<i64>, minor: i64| *sum = sum.and_then(|s| s.checked_add(minor));
         for paid in &account.payments {
             for refund in paid.refunds.iter().filter(|refund| refund.counts()) {
@@ -195,7 +208,7 @@ impl Sums {
             }
             add(&mut customer, amount.minor);
         }
-        Sums { order, customer, order_id, other_currencies }
+        Sums { order, customer, order_id, twin, other_currencies }
     }
 }
 

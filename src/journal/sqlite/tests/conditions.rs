@@ -3,7 +3,7 @@
 use super::*;
 use crate::ids::{ApprovalId, PaymentId, ToolCallId};
 use crate::intent::{CreateRefund, Intent, RefundReason};
-use crate::journal::{Conditions, RefundDay, brake};
+use crate::journal::{Conditions, OnlyRefund, RefundDay, brake};
 use crate::money::{Currency, Money};
 use crate::policy::facts::ConfirmedEffect;
 use crate::run::entry::{Body, Decision, Failure, FailureClass, Outcome, StepResult, Work};
@@ -143,6 +143,56 @@ async fn two_that_race_for_the_last_of_a_day_do_not_both_find_room() {
 }
 
 #[tokio::test]
+async fn a_refund_that_repeats_another_or_may_is_not_started() {
+    let unknown = || failed(FailureClass::Unknown);
+    // Entries of another run or of its own, the refund that is asked for then, how the one in the way stands.
+    let check = async |others: bool, entries: Vec<Entry>, (payment, minor): (&str, i64), expected: Option<&str>| {
+        let (_folder, journal) = store();
+        admit_one(&journal, 1, Some(0)).await;
+        let lease = claim(&journal, 0).await.unwrap();
+        let shown = format!("others {others}: {entries:?}, then {minor} of {payment}");
+        let mut next = 1;
+        for entry in entries {
+            journal.append(&lease, next, vec![entry], rows(1, None)).await.unwrap();
+            next += 1;
+        }
+        let (ticket, lease) = match others {
+            false => (1, lease),
+            true => {
+                admit_one(&journal, 2, Some(0)).await;
+                (2, claim(&journal, 0).await.unwrap())
+            }
+        };
+        let only = OnlyRefund { payment: PaymentId::from(payment), amount: Money::usd(minor) };
+        let conditions = Conditions { only_refund: Some(only), ..Conditions::default() };
+        let expected_len = if others { 1 } else { next };
+        let start = vec![started(9, minor, None)];
+        let found = match journal.append_if(&lease, expected_len, start, rows(ticket, None), conditions).await {
+            Ok(()) => None,
+            Err(Error::Twin { run, state, amount }) => {
+                assert_eq!((run, amount), (run_id(1), Money::usd(500)), "{shown}");
+                Some(state)
+            }
+            Err(error) => panic!("{shown}: {error}"),
+        };
+        assert_eq!(found.as_deref(), expected, "{shown}");
+    };
+    let equal = ("pay_1", 500);
+    check(true, vec![started(1, 500, None)], equal, Some("in_flight")).await;
+    check(true, vec![started(1, 500, None), finished(1, done(500))], equal, Some("done")).await;
+    check(true, vec![started(1, 500, None), finished(1, unknown())], equal, Some("unknown")).await;
+    check(true, vec![started(1, 500, None), finished(1, unknown())], ("pay_1", 499), Some("unknown")).await;
+    check(true, vec![started(1, 500, None), finished(1, unknown())], ("pay_2", 500), None).await;
+    check(true, vec![started(1, 500, None), finished(1, failed(FailureClass::Refused))], equal, None).await;
+    check(true, vec![started(1, 500, None), finished(1, done(500))], ("pay_1", 499), None).await;
+    check(true, vec![started(1, 500, None)], ("pay_2", 500), None).await;
+    // The run's own: what is done stands in its entries and is judged there; what is unknown may be asked for again after a
+    // person let the run go on.
+    check(false, vec![started(1, 500, None), finished(1, done(500))], equal, None).await;
+    check(false, vec![started(1, 500, None), finished(1, unknown())], equal, Some("unknown")).await;
+}
+
+#[tokio::test]
 async fn no_step_starts_in_a_commit_after_the_brake() {
     let (_folder, journal) = store();
     admit_one(&journal, 1, Some(0)).await;
@@ -152,9 +202,9 @@ async fn no_step_starts_in_a_commit_after_the_brake() {
         let before = len(&journal, 1).await as u64;
         let brake = brake::Brake::parse(name).unwrap();
         brake::pull(&journal, brake, "", "ada", MONDAY_MS).await.unwrap();
-        let stale = journal.append_if(&lease, before - 1, vec![note(1)], rows(1, None), conditions).await;
+        let stale = journal.append_if(&lease, before - 1, vec![note(1)], rows(1, None), conditions.clone()).await;
         assert!(matches!(stale, Err(Error::Moved { .. })), "what was seen is compared first: {stale:?}");
-        let result = journal.append_if(&lease, before, vec![note(1)], rows(1, None), conditions).await;
+        let result = journal.append_if(&lease, before, vec![note(1)], rows(1, None), conditions.clone()).await;
         match held {
             true => {
                 assert!(matches!(result, Err(Error::SwitchedOn { ref switch, .. }) if switch == name), "{result:?}")

@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
+/// By how much a vendor's clock and ours may differ, in seconds, where a time of one is compared with a time of the other.
+pub const CLOCKS_DIFFER_S: i64 = 3 * 3_600;
+
 /// Tells the time and waits for it. Cheap to clone; clones share their time.
 #[derive(Clone)]
 pub struct Clock {

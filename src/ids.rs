@@ -268,6 +268,9 @@ mod tests {
     fn keys_and_approvals_come_from_run_and_step_alone() {
         let run = RunId::for_trigger(TicketId(7), CommentId(9));
         assert_eq!(IdempotencyKey::for_step(&run, StepNo(3)).as_str(), "eff_7_9_3");
+        for (key, is_of) in [("eff_7_9_3", true), ("eff_7_91_3", false), ("eff_17_9_3", false), ("7_9_3", false)] {
+            assert_eq!(IdempotencyKey::is_of(key, &run), is_of, "{key}");
+        }
         let approval = ApprovalId::for_step(&run, StepNo(3));
         assert_eq!(approval.as_str(), "apr_7_9_3");
         assert_eq!(approval.origin(), Some((run, StepNo(3))));

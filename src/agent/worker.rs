@@ -378,8 +378,10 @@ impl Worker {
         let can_wait = !entries.iter().any(|entry| begins(&entry.body)); // What has not begun is better left.
         let mut pause = Duration::from_millis(50);
         loop {
-            let written =
-                self.journal.append_if(lease, expected_len, entries.clone(), projection.clone(), conditions.clone()).await;
+            let written = self
+                .journal
+                .append_if(lease, expected_len, entries.clone(), projection.clone(), conditions.clone())
+                .await;
             let now_ms = self.clock.now_ms();
             match written {
                 Err(journal::Error::Storage { doing, reason, hint })

@@ -131,12 +131,19 @@ async fn a_restore_says_what_is_lost_pauses_and_remembers_what_it_forgot() {
     assert!(why.contains("Restored from old.db") && why.contains("is not known here"), "{why}");
     assert_eq!(journal.verify_audit().await.unwrap(), None);
 
-    // Runs whose customer had written by then must look before they act; later ones need not.
+    // Runs whose customer had written by then must look before they act; later ones need not. The customer's time is the
+    // helpdesk's, which may be ahead of ours.
     let claimed = journal.claim("worker", MONDAY_MS, Duration::from_secs(1)).await.unwrap().unwrap();
     assert_eq!(claimed.forgot_since_ms, Some(MONDAY_MS));
     journal.claim("worker", MONDAY_MS, Duration::from_secs(1)).await.unwrap().unwrap();
+    let mut ahead = rows(5, Some(0));
+    ahead.row.asked_ms = MONDAY_MS + 60_000 + 2 * 3_600_000;
+    let entries = vec![crate::journal::tests::opened(&run_id(5), 5)];
+    journal.admit(vec![crate::journal::Arrival::Open { entries, projection: Box::new(ahead) }], None).await.unwrap();
+    let claimed = journal.claim("worker", MONDAY_MS, Duration::from_secs(1)).await.unwrap().unwrap();
+    assert_eq!((claimed.lease.run, claimed.forgot_since_ms), (run_id(5), Some(MONDAY_MS)));
     let mut later = rows(4, Some(0));
-    later.row.asked_ms = MONDAY_MS + 3_600_000;
+    later.row.asked_ms = MONDAY_MS + 60_000 + 4 * 3_600_000;
     let entries = vec![crate::journal::tests::opened(&run_id(4), 4)];
     journal.admit(vec![crate::journal::Arrival::Open { entries, projection: Box::new(later) }], None).await.unwrap();
     let claimed = journal.claim("worker", MONDAY_MS, Duration::from_secs(1)).await.unwrap().unwrap();

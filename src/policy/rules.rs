@@ -55,7 +55,8 @@ pub fn judge_day(amount: Money, taken_minor: i64, policy: &Policy) -> Judgement 
 /// person must agree. `other` describes it. Called when the journal refused to start this one.
 pub fn judge_twin(facts: &Facts, refund: &CreateRefund, other: &str, policy: &Policy) -> Judgement {
     let amount = refund.amount();
-    let why = format!("{amount} of payment `{}` may go back twice: there is another refund of it, {other}", refund.payment);
+    let why =
+        format!("{amount} of payment `{}` may go back twice: there is another refund of it, {other}", refund.payment);
     // What the rule for refunds looked at stays, so that it can be compared when the refund is carried out.
     let seen = money::judge_refund(facts, refund, policy);
     Judgement { rule: RuleId::Repeated, verdict: Verdict::NeedsApproval, why, ..seen }
@@ -136,7 +137,11 @@ pub fn table(policy: &Policy) -> Vec<RuleLine> {
             "Only what the vendor's records show can go back: a payment of this customer, paid, not disputed, up to its refundable rest, in its own currency.",
             None,
         ),
-        line(RuleId::Repeated, "A second equal refund of a payment waits for a person, whoever made the first one, and so does any refund of a payment of which another one has an unknown outcome. Within one run the ticket goes to a person.", None),
+        line(
+            RuleId::Repeated,
+            "A second equal refund of a payment waits for a person, whoever made the first one, and so does any refund of a payment of which another one has an unknown outcome. Within one run the ticket goes to a person.",
+            None,
+        ),
         line(
             RuleId::Churn,
             "A customer who wants to leave or to have less goes to a person: found by the router or by the lexicon, or implied by a change to fewer seats or a cheaper plan.",

@@ -5,6 +5,7 @@ use deskhand::journal::{Arrival, Journal};
 use deskhand::keep;
 use deskhand::run::draft::Draft;
 use deskhand::run::entry::{Body, Entry, Outcome};
+use deskhand::sim::world::{Event, Refund};
 
 use crate::harness::{Desk, refund_ticket};
 
@@ -55,4 +56,38 @@ async fn a_restored_run_repeats_no_effect_even_under_another_step() {
         assert_eq!(answered(&desk), 1, "{what}: {:?}", state.outcome);
         app.stop(&desk.clock).await;
     }
+}
+
+/// The forgotten run was another one of the ticket: a comment had joined it, which opens a run of its own after the restore.
+/// The vendor's clock is an hour behind ours.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refund_of_a_forgotten_run_of_the_ticket_is_not_followed_by_another() {
+    let tickets = [refund_ticket(7001, 6_000)];
+    let first = Desk::new(&tickets).await;
+    let app = first.start(None).await;
+    let whole = first.settled(&app, 7001).await;
+    let opened = app.journal.entries(&whole.run).await.unwrap()[..1].to_vec();
+    app.stop(&first.clock).await;
+
+    let desk = Desk::new(&tickets).await;
+    let metadata = serde_json::json!({ "effect_key": "eff_7001_1_5", "ticket_id": "7001", "run_id": "run_7001_1" });
+    let refund = Refund {
+        id: "re_forgotten".into(),
+        payment: "pay_1".into(),
+        amount_minor: 5_000,
+        currency: "usd".parse().unwrap(),
+        at: opened[0].at() - jiff::SignedDuration::from_hours(1),
+        status: "succeeded".into(),
+        reason: None,
+        idempotency_key: None,
+        metadata: metadata.as_object().unwrap().clone(),
+        made_here: false,
+    };
+    desk.sim.world().lock().apply(Event::RefundCreated { refund });
+    let folder = put_back(&desk, opened).await;
+    let app = desk.start(Some(folder.path().to_owned())).await;
+    let state = desk.settled(&app, 7001).await;
+    assert!(state.outcome.is_some() && state.effects.is_empty(), "{:?}", state.outcome);
+    assert!(desk.sim.world().refunds().is_empty(), "no second one");
+    app.stop(&desk.clock).await;
 }

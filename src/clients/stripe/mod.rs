@@ -18,7 +18,7 @@ use serde_json::Value;
 use self::form::Form;
 use super::{Error, Http, Kind, Reply, Transport, encode, safe_text};
 use crate::account::{Payment, Refund};
-use crate::clock::Clock;
+use crate::clock::{CLOCKS_DIFFER_S, Clock};
 use crate::ids::{IdempotencyKey, PaymentId, RunId, StripeCustomerId, TicketId};
 use crate::intent::RefundReason;
 use crate::money::Money;
@@ -31,9 +31,6 @@ const VERSION: &str = "2026-10-28.endive";
 const PAGES_MAX: usize = 3;
 /// The most payments whose refunds are listed one by one.
 const REFUND_LISTS_MAX: usize = 25;
-
-/// By how much the vendor's clock and ours may differ, in seconds, when something is looked for by its time.
-const CLOCKS_DIFFER_S: i64 = 3 * 3_600;
 
 /// The code for a payment that has gone back whole already: perhaps by us, so look with [`Stripe::find_refund`].
 pub const ALREADY_REFUNDED: &str = "charge_already_refunded";
@@ -279,17 +276,20 @@ impl Stripe {
         ours.map(wire::Refund::into_words).transpose()
     }
 
-    /// The refunds of a payment that a run made since a time, with the key of each.
-    pub async fn refunds_by_run(
+    /// The refunds of a payment that we made for a ticket since a time (less three hours, because the two clocks may differ),
+    /// with the key of each.
+    pub async fn refunds_for_ticket(
         &self,
         payment: &PaymentId,
-        run: &RunId,
+        ticket: TicketId,
         since: Timestamp,
     ) -> Result<Vec<(String, Refund)>, Error> {
         let of = if is_charge(payment) { "charge" } else { "payment_intent" };
-        let path = format!("/v1/refunds?{of}={}&created%5Bgte%5D={}", encode(payment.as_str()), since.as_second());
+        let since = since.as_second() - CLOCKS_DIFFER_S;
+        let path = format!("/v1/refunds?{of}={}&created%5Bgte%5D={since}", encode(payment.as_str()));
         let refunds: Vec<wire::Refund> = self.list(&path).await?;
-        let ours = refunds.into_iter().filter(|r| r.metadata.get("run_id").map(String::as_str) == Some(run.as_str()));
+        let ticket = ticket.to_string();
+        let ours = refunds.into_iter().filter(|refund| refund.metadata.get("ticket_id") == Some(&ticket));
         ours.map(|refund| {
             let key = refund.metadata.get("effect_key").cloned().unwrap_or_default();
             Ok((key, refund.into_words()?))

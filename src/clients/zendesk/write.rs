@@ -145,8 +145,8 @@ impl Zendesk {
         Ok(None)
     }
 
-    /// The marks on a ticket that begin like this and were set since a time, the newest first: what a run wrote under any of
-    /// its steps.
+    /// The marks on a ticket that begin like this and were set since a time, the newest first: what was written under any
+    /// step of a run or of a ticket.
     pub async fn marks_since(&self, ticket: TicketId, prefix: &str, since: Timestamp) -> Result<Vec<String>, Error> {
         let mut marks = Vec::new();
         let mut after: Option<String> = None;

@@ -8,6 +8,7 @@ use super::conditions;
 use super::fault::Fault;
 use super::job::Kind;
 use super::rows::{insert_call, insert_run, insert_tool, move_refund, put_approval, settle_claimable, update_run};
+use crate::clock::CLOCKS_DIFFER_S;
 use crate::ids::RunId;
 use crate::journal::{Admitted, Arrival, Conditions, Cursor, Error, Lease};
 use crate::run::entry::Entry;
@@ -149,7 +150,7 @@ fn open(connection: &Connection, batch: &Batch) -> Result<Admitted, Fault> {
 }
 
 /// Claims the run that has been claimable longest: its lease, how often it was claimed without progress, and since when the
-/// journal may have forgotten what it did.
+/// journal may have forgotten what it did. The customer's time is the helpdesk's, the restore's is ours.
 pub(super) fn claim(
     connection: &Connection,
     owner: &str,
@@ -163,9 +164,9 @@ pub(super) fn claim(
             "UPDATE runs SET lease_owner = ?2, lease_until_ms = ?3, lease_token = lease_token + 1,
                  claims_without_progress = claims_without_progress + 1
              WHERE no = ?1 RETURNING run, lease_token, claims_without_progress,
-                 (SELECT min(known_ms) FROM restores WHERE at_ms >= asked_ms)",
+                 (SELECT min(known_ms) FROM restores WHERE at_ms + ?4 >= asked_ms)",
         )?
-        .query_row(params![no, owner, until_ms], |row| {
+        .query_row(params![no, owner, until_ms, CLOCKS_DIFFER_S * 1_000], |row| {
             Ok((Lease { run: super::rows::parsed(row, 0)?, token: row.get(1)?, until_ms }, row.get(2)?, row.get(3)?))
         })?;
     settle_claimable(connection, no)?;

@@ -166,9 +166,8 @@ impl Sums {
         let mut customer = Some(0_i64);
         let mut other_currencies = Vec::new();
         // One under a key of this run that its entries do not know was forgotten with a backup: the tool finds it again.
-        let is_own = |refund: &Refund| {
-            refund.effect_key.as_deref().is_some_and(|key| IdempotencyKey::is_of(key, facts.run))
-        };
+        let is_own =
+            |refund: &Refund| refund.effect_key.as_deref().is_some_and(|key| IdempotencyKey::is_of(key, facts.run));
         let is_twin = |refund: &&Refund| refund.counts() && refund.amount == amount && !is_own(refund);
         let twin = payment.refunds.iter().find(is_twin).cloned();
         let add = |sum: &mut Option<i64>, minor: i64| *sum = sum.and_then(|s| s.checked_add(minor));

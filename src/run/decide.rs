@@ -131,6 +131,11 @@ fn check_amount(state: &RunState, approval: &Approval, amount: Money) -> Result<
     if amount.currency != refund.currency || amount.minor <= 0 {
         return Err(Refused::BadAmount(format!("enter an amount above 0 in {}", refund.currency)));
     }
+    // What a person adds has passed no limit and no second person; a larger refund is asked for anew.
+    let asked = refund.amount();
+    if amount.minor > asked.minor {
+        return Err(Refused::BadAmount(format!("enter an amount of {asked} or less: more was not asked for")));
+    }
     let records = state.fresh.as_ref().map(|(account, _)| account).or(state.account.as_ref());
     let rest = records.and_then(|account| account.payment(&refund.payment)).map(|payment| payment.refundable);
     match rest {

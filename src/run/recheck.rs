@@ -48,7 +48,9 @@ pub fn recheck(state: &RunState, approval: &Approval, policy: &Policy, now: Time
     if matches!(ticket.verdict, Verdict::Escalate | Verdict::Quiet { .. }) {
         return Recheck::HandOver(Judgement { verdict: Verdict::Escalate, ..ticket });
     }
-    let seen = rules::judge_intent(&facts, &approval.intent, policy);
+    // What will be sent: with the amount as decided.
+    let intent = approval.allowed_intent().unwrap_or_else(|| approval.intent.clone());
+    let seen = rules::judge_intent(&facts, &intent, policy);
     match &seen.verdict {
         Verdict::Allow | Verdict::NeedsApproval => match worse(&approval.judgement, &seen) {
             None => Recheck::Go,

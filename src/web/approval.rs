@@ -382,6 +382,9 @@ fn read_amount(text: &str, case: &Case) -> Result<Money, String> {
     let amount = Money::parse_major(text, asked.currency)
         .filter(|amount| amount.minor > 0)
         .ok_or_else(|| format!("Enter an amount like {asked}."))?;
+    if let Some(most) = case.amount().filter(|most| amount.minor > most.minor) {
+        return Err(format!("Enter an amount of {most} or less. More was not asked for."));
+    }
     match case.payment().map(|payment| payment.refundable) {
         Some(rest) if amount.minor > rest.minor => {
             Err(format!("Enter an amount of {rest} or less. That is all that is left to refund."))

@@ -55,6 +55,13 @@ async fn what_changed_since_it_was_asked_is_not_carried_out_but_asked_anew() {
     let desk = Desk::new(&[refund_ticket(7001, 60_000)]).await;
     let app = desk.start(None).await;
     let state = desk.until(&app, 7001, "an approval", |state| state.pending_approval().is_some()).await;
+    // A person may lower what was asked for, and not raise it, although the payment would have room.
+    let amount = |minor| Decision::Amount { amount: deskhand::money::Money::new(minor, "usd".parse().unwrap()) };
+    let entries = app.journal.entries(&state.run).await.unwrap();
+    let decide =
+        |minor| decide::decide(&entries, &state.approvals[0].id, amount(minor), "Pat", "", desk.clock.now(), 0);
+    assert!(matches!(decide(60_001), Err(Refused::BadAmount(_))));
+    assert!(decide(59_999).is_ok());
     // A colleague refunds most of it in the vendor's own pages.
     let refund = Refund {
         id: "re_by_hand".into(),
@@ -83,10 +90,15 @@ async fn what_changed_since_it_was_asked_is_not_carried_out_but_asked_anew() {
 
     // More than what is left cannot be agreed to any more; what is left can.
     let entries = app.journal.entries(&state.run).await.unwrap();
-    let amount = |minor| Decision::Amount { amount: deskhand::money::Money::new(minor, "usd".parse().unwrap()) };
     let decide =
         |minor| decide::decide(&entries, &state.approvals[0].id, amount(minor), "Pat", "less", desk.clock.now(), 0);
     assert!(matches!(decide(20_001), Err(Refused::BadAmount(_))));
+    // What is judged at the second of execution is what will be sent.
+    desk.decide(&app, &state, amount(20_000), 0).await;
+    let state = desk.until(&app, 7001, "the end", |state| state.outcome.is_some()).await;
+    assert_eq!(state.outcome, Some(Outcome::Resolved), "{:?}", state.failures);
+    let made: Vec<i64> = desk.sim.world().refunds().iter().map(|refund| refund.amount_minor).collect();
+    assert_eq!(made, [20_000]);
     app.stop(&desk.clock).await;
 }
 

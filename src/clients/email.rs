@@ -65,10 +65,12 @@ pub struct Settings {
     pub mail_domain: String,
     /// Longest wait for each phase before the mail is handed over.
     pub timeout: Duration,
+    /// How long the server may think after the final dot.
+    pub after_dot: Duration,
 }
 
 impl Settings {
-    /// TLS on port 465, no credentials, 20 s a phase; the mail domain is the sender's.
+    /// TLS on port 465, no credentials, 20 s a phase and 120 s after the dot; the mail domain is the sender's.
     pub fn new(host: impl Into<String>, from: impl Into<String>) -> Self {
         let from = from.into();
         let mail_domain = from.rsplit('@').next().unwrap_or_default().trim_end_matches('>').to_owned();
@@ -81,6 +83,7 @@ impl Settings {
             return_path: None,
             mail_domain,
             timeout: Duration::from_secs(20),
+            after_dot: AFTER_DOT,
         }
     }
 }
@@ -219,7 +222,7 @@ impl Email {
         let mut connection = self.hand_shake(mail).await?;
         place.passes("mail.text");
         // From here on the server may have the mail.
-        let answer = match tokio::time::timeout(AFTER_DOT, connection.message(&mail.bytes)).await {
+        let answer = match tokio::time::timeout(self.settings.after_dot, connection.message(&mail.bytes)).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) if error.is_permanent() || error.is_transient() => return Err(said(&error)),
             Ok(Err(error)) => {
@@ -319,3 +322,6 @@ fn said(error: &lettre::transport::smtp::Error) -> Error {
 fn raw(builder: MessageBuilder, name: &'static str, value: &str) -> MessageBuilder {
     builder.raw_header(HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,8 @@
 pub mod billing;
 pub mod claude;
 pub mod email;
+#[cfg(test)]
+mod script;
 pub mod stripe;
 pub mod zendesk;
 

@@ -182,6 +182,11 @@ impl Case {
                 });
             }
             Body::DecisionUndone { approval, .. } if approval == wanted => self.decided = None,
+            Body::ApprovalReopened { approval, judgement, due_ms, .. } if approval == wanted => {
+                self.decided = None;
+                self.judgement = Some(judgement.clone());
+                self.due_ms = *due_ms;
+            }
             _ => {}
         }
     }

@@ -130,6 +130,10 @@ pub(super) fn build(entries: &[Entry], times: &Times, names: &Names) -> Vec<Item
             Body::DecisionUndone { by, .. } => {
                 items.push(item("sys", "", format!("{} took the decision back", names.of(by)), at, "", None));
             }
+            Body::ApprovalReopened { judgement, .. } => {
+                let words = format!("Not carried out, and {}", judgement.why);
+                items.push(item("sys", "", words, at, "", None));
+            }
             Body::ApprovalExpired { .. } => {
                 items.push(item("sys", "", "Nobody answered the approval in time".to_owned(), at, "", None));
             }
@@ -143,6 +147,9 @@ pub(super) fn build(entries: &[Entry], times: &Times, names: &Names) -> Vec<Item
                     "replied" => "answered at the helpdesk",
                     "restored" => "must look: the agent went further than the restored journal knows",
                     "closed" => "closed the ticket",
+                    "solved" => "solved the ticket",
+                    "merged" => "merged the ticket into another",
+                    "deleted" => "deleted the ticket",
                     _ => "took over",
                 };
                 items.push(item("sys", "", format!("{who} {how}; the agent stopped"), at, "", None));

@@ -7,6 +7,7 @@ mod coverage;
 mod direction;
 mod effects;
 mod harness;
+mod intake;
 mod line;
 mod model;
 mod people;

@@ -258,3 +258,33 @@ async fn no_words_of_the_customer_are_passed_over() {
     assert_eq!(desk.sim.world().ticket(7002).map(|t| t.status == TicketStatus::New), Some(false));
     app.stop(&desk.clock).await;
 }
+
+/// A refund whose answer was lost is still on its way when somebody comes in between: the step does not end without it, so
+/// that no second one is asked for under another key, and whoever has the ticket learns of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refund_that_is_still_on_its_way_is_waited_for_before_anybody_takes_its_place() {
+    let (desk, line) = Desk::on_a_line(&[refund_ticket(7001, 101), refund_ticket(7002, 102)]).await;
+    let customer: fn(&World) = |world| act_on(world, 7001, words(world, 7001));
+    let person: fn(&World) = |world| act_on(world, 7002, acts_of(1));
+    for (id, act) in [(7001, customer), (7002, person)] {
+        line.plan("POST", "/v1/refunds", &format!("eff_{id}_"), &[Wrong::StillRunning]);
+        // It lands only after a while, behind the look for it and before the next look at the ticket.
+        let looks = [Wrong::Nothing, Wrong::First(act), Wrong::Overtaken];
+        line.plan("GET", &format!("/tickets/{id}.json"), "", &looks);
+    }
+    let app = desk.start(None).await;
+    for id in [7001, 7002] {
+        let state = desk.settled(&app, id).await;
+        let made = desk.sim.world().refunds().iter().filter(|refund| refund.amount_minor == id - 6_900).count();
+        assert_eq!(made, 1, "ticket {id}: {:?}", state.failures);
+        assert_eq!(state.effects.len(), 1, "ticket {id}: what the journal knows");
+        match id {
+            7001 => assert!(!desk.sim.world().public_replies(id).is_empty(), "the customer is answered"),
+            _ => {
+                assert_eq!(state.outcome, Some(Outcome::TakenOver), "{:?}", state.failures);
+                assert!(desk.notes(id).iter().any(|note| note.contains("refunded $1.02")), "{:?}", desk.notes(id));
+            }
+        }
+    }
+    app.stop(&desk.clock).await;
+}

@@ -22,6 +22,9 @@ use crate::usage::Usage;
 
 const VENDOR: &str = "claude";
 
+/// How long to wait once a spending cap is reached: it may be raised at any time, and asking costs nothing.
+const SPEND_CAP_WAIT: Duration = Duration::from_secs(3_600);
+
 /// What the client needs to know.
 #[derive(Clone)]
 pub struct Settings {
@@ -400,12 +403,14 @@ impl Claude {
         };
         let guess = matches!(status, 408 | 409 | 429 | 500..=599);
         let again = match should_retry {
-            _ if spend_cap => false,
             Some("true") => true,
             Some("false") => false,
             _ => guess,
         };
-        let error = if again {
+        let error = if spend_cap {
+            // Nothing is wrong with the call: it waits until the month ends or somebody raises the cap.
+            Error::retry(VENDOR, Some(after.unwrap_or(SPEND_CAP_WAIT)), format!("{reason}{hint}"))
+        } else if again {
             Error::retry(VENDOR, after, reason)
         } else {
             let code = code.or(Some(kind)).filter(|code| !code.is_empty());
@@ -453,3 +458,6 @@ fn limits(headers: &reqwest::header::HeaderMap) -> Limits {
         output_tokens: bucket("output-tokens"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -328,3 +328,6 @@ impl Zendesk {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

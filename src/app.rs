@@ -205,7 +205,8 @@ impl App {
             me,
             runs_per_ticket_per_day_max: config.runs_per_ticket_per_day_max,
             channels: config.zendesk.channels.clone(),
-            first_start_at: options.first_start_at.unwrap_or_else(|| clock.now()),
+            // By the helpdesk's own time: the stamps of tickets are compared with it.
+            first_start_at: options.first_start_at.unwrap_or_else(|| helpdesk.now()),
             prompts: prompts.hash.clone(),
         };
         let rules = Arc::new(Rules {

@@ -113,7 +113,7 @@ impl Poller {
             let from = match self.journal.cursor(INCREMENTAL).await? {
                 Some(cursor) => IncrementalFrom::Cursor(cursor),
                 None => {
-                    let latest = self.clock.now() - SignedDuration::from_secs(INCREMENTAL_START_MIN_S);
+                    let latest = self.zendesk.now() - SignedDuration::from_secs(INCREMENTAL_START_MIN_S);
                     IncrementalFrom::Start(self.settings.first_start_at.min(latest))
                 }
             };
@@ -160,7 +160,7 @@ impl Poller {
                 continue;
             }
             // Stamps count whole seconds: what changed in this second may change again under the same stamp.
-            if self.clock.now().duration_since(head.updated_at) >= SignedDuration::from_secs(STAMP_SETTLES_S) {
+            if self.zendesk.now().duration_since(head.updated_at) >= SignedDuration::from_secs(STAMP_SETTLES_S) {
                 stamps.push((id, head.updated_at));
             }
             if let Some(arrival) = self.look_at(head).await? {

@@ -289,3 +289,44 @@ async fn a_second_equal_refund_of_a_payment_waits_for_a_person() {
     assert_eq!(desk.sim.world().refunds().len(), 2);
     app.stop(&desk.clock).await;
 }
+
+/// The vendor forgets keys after a day. What was made is found by its mark; what is not found is not made again: a person.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refund_whose_key_is_too_old_is_found_or_goes_to_a_person() {
+    for (lost, outcome, refunds) in [
+        (Wrong::LostAfter, Outcome::Resolved, 1),
+        (Wrong::LostBefore, Outcome::Escalated { rule: RuleId::EffectUnknown }, 0),
+    ] {
+        let (desk, line) = Desk::on_a_line(&[refund_ticket(7001, 100)]).await;
+        line.plan("POST", "/v1/refunds", "", std::slice::from_ref(&lost));
+        let app = desk.start(None).await;
+        desk.until(&app, 7001, "the lost answer", |state| state.open.values().any(|open| open.unsure)).await;
+        app.stop(&desk.clock).await;
+        desk.clock.advance(std::time::Duration::from_secs(25 * 3_600));
+        let app = desk.start(None).await;
+        let state = desk.settled(&app, 7001).await;
+        assert_eq!(state.outcome, Some(outcome), "{lost:?}: {:?}", state.failures);
+        assert_eq!(desk.sim.world().refunds().len(), refunds, "{lost:?}");
+        assert_eq!(desk.sim.world().public_replies(7001).len(), 1, "{lost:?}: the customer is answered");
+        app.stop(&desk.clock).await;
+    }
+}
+
+/// The vendors' clocks are an hour off ours, or jump by one in mid-run: nothing is done twice, nobody waits an hour.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clocks_that_differ_by_an_hour_change_nothing() {
+    for jump in ["clock.jump:3600", "clock.jump:-3600"] {
+        for when in ["=1x", "=10+1x", "=20+1x", "=30+1x"] {
+            let faults =
+                format!("{jump}{when},stripe.lost_after/POST/refunds$=1x,zendesk.lost_after/PUT/tickets/*$=1x");
+            let desk = Desk::new(&[refund_ticket(7001, 100)]).await;
+            desk.sim.faults().replace(faults.parse().unwrap());
+            let app = desk.start(None).await;
+            let state = desk.settled(&app, 7001).await;
+            assert_eq!(state.outcome, Some(Outcome::Resolved), "{faults}: {:?}", state.failures);
+            assert_eq!(desk.sim.world().refunds().len(), 1, "{faults}");
+            assert_eq!(desk.sim.world().public_replies(7001).len(), 1, "{faults}");
+            app.stop(&desk.clock).await;
+        }
+    }
+}

@@ -36,6 +36,8 @@ pub enum Wrong {
     Overtaken,
     /// Before it arrives, this is done to the world.
     First(fn(&deskhand::sim::world::World)),
+    /// It is done, then this is done to the world; the connection breaks before a byte of the answer.
+    ThenLost(fn(&deskhand::sim::world::World)),
 }
 
 struct Plan {
@@ -164,6 +166,10 @@ impl Inner {
         let whole = answer(status, &head, &body);
         let kept = match wrong {
             Wrong::LostAfter => return None,
+            Wrong::ThenLost(deed) => {
+                deed(&self.world);
+                return None;
+            }
             Wrong::ResetAfter => {
                 stream.get_ref().set_zero_linger().ok()?;
                 return None;

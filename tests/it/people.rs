@@ -234,7 +234,10 @@ async fn new_words_join_a_run_that_waits_and_undo_a_decision_made_before_them() 
 /// Words that arrive while the answer is on its way are answered as well, and a reopened ticket is a run of its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_words_of_the_customer_are_passed_over() {
-    let (desk, line) = Desk::on_a_line(&[refund_ticket(7001, 100), refund_ticket(7002, 101)]).await;
+    let tickets = [refund_ticket(7001, 100), refund_ticket(7002, 101), refund_ticket(7003, 102)];
+    let (desk, line) = Desk::on_a_line(&tickets).await;
+    let behind: fn(&World) = |world| act_on(world, 7003, words(world, 7003));
+    line.plan("PUT", "/tickets/7003.json", "\"public\":true", &[Wrong::ThenLost(behind)]);
     let before: fn(&World) = |world| act_on(world, 7001, words(world, 7001));
     line.plan("PUT", "/tickets/7001.json", "\"public\":true", &[Wrong::First(before)]);
     let app = desk.start(None).await;
@@ -255,6 +258,15 @@ async fn no_words_of_the_customer_are_passed_over() {
         assert!(watch.elapsed_ms() < 30_000, "a reopened ticket is a new trigger: {runs:?}");
         desk.clock.sleep(std::time::Duration::from_millis(20)).await;
     }
+
+    // Words behind the answer, while its own answer is lost: they are answered too.
+    let watch = desk.clock.stopwatch();
+    desk.settled(&app, 7003).await;
+    while desk.sim.world().public_replies(7003).len() < 2 {
+        assert!(watch.elapsed_ms() < 30_000, "words behind an answer were passed over");
+        desk.settled(&app, 7003).await;
+        desk.clock.sleep(std::time::Duration::from_millis(20)).await;
+    }
     assert_eq!(desk.sim.world().ticket(7002).map(|t| t.status == TicketStatus::New), Some(false));
     app.stop(&desk.clock).await;
 }
@@ -263,28 +275,24 @@ async fn no_words_of_the_customer_are_passed_over() {
 /// that no second one is asked for under another key, and whoever has the ticket learns of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refund_that_is_still_on_its_way_is_waited_for_before_anybody_takes_its_place() {
-    let (desk, line) = Desk::on_a_line(&[refund_ticket(7001, 101), refund_ticket(7002, 102)]).await;
     let customer: fn(&World) = |world| act_on(world, 7001, words(world, 7001));
-    let person: fn(&World) = |world| act_on(world, 7002, acts_of(1));
-    for (id, act) in [(7001, customer), (7002, person)] {
-        line.plan("POST", "/v1/refunds", &format!("eff_{id}_"), &[Wrong::StillRunning]);
-        // It lands only after a while, behind the look for it and before the next look at the ticket.
-        let looks = [Wrong::Nothing, Wrong::First(act), Wrong::Overtaken];
-        line.plan("GET", &format!("/tickets/{id}.json"), "", &looks);
-    }
-    let app = desk.start(None).await;
-    for id in [7001, 7002] {
-        let state = desk.settled(&app, id).await;
-        let made = desk.sim.world().refunds().iter().filter(|refund| refund.amount_minor == id - 6_900).count();
-        assert_eq!(made, 1, "ticket {id}: {:?}", state.failures);
-        assert_eq!(state.effects.len(), 1, "ticket {id}: what the journal knows");
-        match id {
-            7001 => assert!(!desk.sim.world().public_replies(id).is_empty(), "the customer is answered"),
-            _ => {
-                assert_eq!(state.outcome, Some(Outcome::TakenOver), "{:?}", state.failures);
-                assert!(desk.notes(id).iter().any(|note| note.contains("refunded $1.02")), "{:?}", desk.notes(id));
-            }
+    let person: fn(&World) = |world| act_on(world, 7001, acts_of(1));
+    for (who, act) in [("customer", customer), ("person", person)] {
+        let (desk, line) = Desk::on_a_line(&[refund_ticket(7001, 101)]).await;
+        line.plan("POST", "/v1/refunds", "", &[Wrong::StillRunning]);
+        line.plan("GET", "/tickets/7001.json", "", &[Wrong::Nothing, Wrong::First(act)]);
+        // Two looks for it find nothing; it lands before the third.
+        line.plan("GET", "/v1/refunds?", "", &[Wrong::Nothing, Wrong::Nothing, Wrong::Overtaken]);
+        let app = desk.start(None).await;
+        let state = desk.settled(&app, 7001).await;
+        assert_eq!(desk.sim.world().refunds().len(), 1, "{who}: {:?}", state.failures);
+        assert_eq!(state.effects.len(), 1, "{who}: what the journal knows");
+        if who == "customer" {
+            assert!(!desk.sim.world().public_replies(7001).is_empty(), "the customer is answered");
+        } else {
+            assert_eq!(state.outcome, Some(Outcome::TakenOver), "{:?}", state.failures);
+            assert!(desk.notes(7001).iter().any(|note| note.contains("refunded $1.01")), "{:?}", desk.notes(7001));
         }
+        app.stop(&desk.clock).await;
     }
-    app.stop(&desk.clock).await;
 }

@@ -224,6 +224,12 @@ impl Email {
         // From here on the server may have the mail.
         let answer = match tokio::time::timeout(self.settings.after_dot, connection.message(&mail.bytes)).await {
             Ok(Ok(response)) => response,
+            // A farewell may be said at any moment; it does not tell whether the mail was kept.
+            //
+            // Source: RFC 5321, section 3.8, 2008-10.
+            Ok(Err(error)) if error.status().map(u16::from) == Some(421) => {
+                return Err(Error::unknown(VENDOR, "the mail server hung up after the mail was handed over (status 421)"));
+            }
             Ok(Err(error)) if error.is_permanent() || error.is_transient() => return Err(said(&error)),
             Ok(Err(error)) => {
                 let reason = "the connection was lost while the mail was handed over".to_owned();

@@ -32,8 +32,8 @@ const LIST_PAGES_MAX: u32 = 10;
 ///
 /// Source: <https://developer.zendesk.com/api-reference/ticketing/ticket-management/incremental_exports/>, 2026-11.
 const INCREMENTAL_START_MIN_S: i64 = 120;
-/// After so many seconds a ticket's stamp stands for one state of it only.
-const STAMP_SETTLES_S: i64 = 2;
+/// Stamps count whole seconds: after one, a ticket's stamp stands for one state of it only.
+const STAMP_SETTLES_S: i64 = 1;
 /// How many tickets' stamps are remembered, to spare reading a ticket that did not change.
 const SEEN_MAX: usize = 10_000;
 
@@ -159,10 +159,18 @@ impl Poller {
                 held = true;
                 continue;
             }
-            // Stamps count whole seconds: what changed in this second may change again under the same stamp.
-            if self.zendesk.now().duration_since(head.updated_at) >= SignedDuration::from_secs(STAMP_SETTLES_S) {
-                stamps.push((id, head.updated_at));
+            // What changed in this second may change again under the same stamp, and whoever compares stamps later (a guard
+            // before an effect, `seen`) would not know. Told by the helpdesk's own time, for ours may be wrong by hours.
+            let settled = head.updated_at + SignedDuration::from_secs(STAMP_SETTLES_S);
+            let left = settled.duration_since(self.zendesk.now());
+            if left > SignedDuration::ZERO {
+                if cursor.is_none() {
+                    continue; // The list is read again in a moment.
+                }
+                let longest = SignedDuration::from_secs(2 * STAMP_SETTLES_S);
+                self.clock.sleep(left.min(longest).unsigned_abs()).await;
             }
+            stamps.push((id, head.updated_at));
             if let Some(arrival) = self.look_at(head).await? {
                 arrivals.push(arrival);
             }

@@ -77,10 +77,20 @@ impl Checks {
     /// One run: it folds, it only grew, its row says what its entries say.
     fn look_at(&mut self, house: &House, run: &RunId) -> Result<(), String> {
         let store = house.store();
-        let entries = match house.wait(store.entries(run)) {
-            Ok(entries) => entries,
-            Err(deskhand::journal::Error::NoSuchRun(_)) if !self.runs.contains_key(run) => return Ok(()),
-            Err(failed) => return Err(failed.to_string()),
+        // A turn that hangs in a request may go on meanwhile: entries and row are of one moment when the row is the same
+        // before and after.
+        let row = || house.wait(store.run(run)).map_err(|failed| failed.to_string());
+        let (entries, row) = loop {
+            let before = row()?;
+            let entries = match house.wait(store.entries(run)) {
+                Ok(entries) => entries,
+                Err(deskhand::journal::Error::NoSuchRun(_)) if !self.runs.contains_key(run) => return Ok(()),
+                Err(failed) => return Err(failed.to_string()),
+            };
+            let after = row()?.ok_or("it has no row")?;
+            if before.is_some_and(|before| before == after) {
+                break (entries, after);
+            }
         };
         let state = RunState::fold(&entries).map_err(|broken| broken.to_string())?;
         let mut started_late = BTreeSet::new();
@@ -98,7 +108,6 @@ impl Checks {
                 _ => None,
             }));
         }
-        let row = house.wait(store.run(run)).map_err(|failed| failed.to_string())?.ok_or("it has no row")?;
         let (status, wake_ms) = state.rest();
         if (row.status, row.wake_ms) != (status, wake_ms) {
             let said = (row.status, row.wake_ms);

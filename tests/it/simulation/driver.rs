@@ -335,6 +335,15 @@ impl Driver {
             decide::decide(entries, &id, decision.clone(), "Pat", "as it should be", now, hold_ms)
         });
         self.tell(format!("Pat decides {chosen:?} on {}: {came}", row.approval));
+        if self.dice.percent(25) {
+            // Between the decision and its effect the ticket changes.
+            let ticket = self.house.world().ticket(run_ticket(&row.run)).map(|ticket| (ticket.id, ticket.requester));
+            match ticket {
+                Some(ticket) if self.dice.percent(60) => self.person_acts(ticket),
+                Some(ticket) => self.customer_acts(ticket),
+                None => {}
+            }
+        }
     }
 
     fn undo(&mut self) {
@@ -369,7 +378,12 @@ impl Driver {
     }
 
     fn person_on_ticket(&mut self) {
-        let Some((ticket, _)) = self.some_ticket() else { return };
+        if let Some(ticket) = self.some_ticket() {
+            self.person_acts(ticket);
+        }
+    }
+
+    fn person_acts(&mut self, (ticket, _): (i64, i64)) {
         let (author, what) = (20_001, self.dice.below(4));
         let say = |public: bool| NewComment {
             author,
@@ -390,7 +404,12 @@ impl Driver {
     }
 
     fn customer_writes(&mut self) {
-        let Some((ticket, requester)) = self.some_ticket() else { return };
+        if let Some(ticket) = self.some_ticket() {
+            self.customer_acts(ticket);
+        }
+    }
+
+    fn customer_acts(&mut self, (ticket, requester): (i64, i64)) {
         self.wrote += 1;
         let texts =
             ["And please be quick", "I forgot to say: it came late", "Is there any news", "Please use my old address"];
@@ -469,6 +488,7 @@ impl Driver {
         let expire = self.dice.percent(50);
         // Those who stand still are woken first, or when the others have done everything.
         let late_from = if self.dice.percent(50) { 0 } else { 8 };
+        let mut quiet = 0;
         for round in 0..ROUNDS_TO_REST {
             for hand in 0..=WORKERS {
                 if self.house.busy(hand) && (round >= late_from || hand == INTAKE) {
@@ -498,10 +518,12 @@ impl Driver {
             if !self.wrong.is_empty() {
                 return;
             }
+            quiet = if worked { 0 } else { quiet + 1 };
             if worked {
                 continue;
             }
-            if self.is_at_rest(expire) {
+            // Quiet at rest for longer than a lane may lag.
+            if quiet >= 4 && self.is_at_rest(expire) {
                 let wrong = self.checks.at_rest(&self.house);
                 self.wrong.extend(wrong);
                 return;
@@ -523,4 +545,9 @@ impl Driver {
         let world = self.house.world();
         all && !mails && (wake.is_none() || !expire) && world.next_event_at().is_none() && world.all_arrived()
     }
+}
+
+/// The ticket of a run, from its id.
+fn run_ticket(run: &RunId) -> i64 {
+    run.as_str().split('_').nth(1).and_then(|id| id.parse().ok()).expect("a run's id names its ticket")
 }

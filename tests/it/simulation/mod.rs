@@ -13,6 +13,7 @@ mod cuts;
 mod dice;
 mod disk_full;
 mod driver;
+mod found;
 mod house;
 mod leases;
 mod probe;

@@ -4,7 +4,7 @@
 //! status; the note goes first, as a write of its own under its own mark, so that a crash between the two repeats neither.
 //! New words of the customer do not stop a hand-over: the colleague reads them. A person who takes the ticket does.
 
-use super::ticket_write::{Write, note, write};
+use super::ticket_write::{Write, note, taken_meanwhile, write};
 use super::{Context, Error, Performed, Tools};
 use crate::clients::zendesk::Assignee;
 use crate::intent::EscalateToHuman;
@@ -26,6 +26,12 @@ pub(super) async fn perform(
     let mut ticket = context.ticket.clone();
     ticket.updated_at = stamp;
     let context = Context { ticket: &ticket, key: context.key.clone(), done_line: String::new(), ..*context };
+    // An earlier try of the sentence may still be under way, and then only its mark says how this ends.
+    if !context.again
+        && let Some(overtaken) = taken_meanwhile(tools, &context).await?
+    {
+        return Ok(overtaken);
+    }
     let groups = &tools.settings.groups;
     let group = groups.get(context.rule.as_str()).or_else(|| groups.get("default")).copied();
     write(

@@ -41,6 +41,18 @@ pub(super) async fn guard(tools: &Tools, context: &Context<'_>) -> Result<Option
     })
 }
 
+/// Looks once more between the two writes of a hand-over: a person who took the ticket in the very second of the first one
+/// did not move its stamp.
+pub(super) async fn taken_meanwhile(tools: &Tools, context: &Context<'_>) -> Result<Option<Performed>, Error> {
+    settle(tools, context.ticket.updated_at).await;
+    let Some(head) = head(tools, context.ticket.id).await? else { return Ok(Some(gone("deleted"))) };
+    let now = whole(tools, context, head).await?;
+    Ok(match overtaken(context.ticket, &now, tools.me) {
+        Overtaken::Person { agent, how } => Some(Performed::Person { agent, how: how.to_owned() }),
+        Overtaken::No | Overtaken::Customer { .. } => None,
+    })
+}
+
 /// The ticket without its messages; `None` when it is gone.
 async fn head(tools: &Tools, id: TicketId) -> Result<Option<TicketHead>, Error> {
     match tools.zendesk.head(id).await {

@@ -51,12 +51,11 @@ impl Checks {
         let mut wrong: Vec<String> = Vec::new();
         // The ledger first: a turn that hangs in a request may go on while the journal is read, and what is done then is in
         // neither; the other way round it would look done without its start.
-        let done = {
+        let (done, late) = {
             let world = house.world().lock();
-            for ticket in world.tickets.values() {
-                written_after_a_person(ticket, &world, &mut wrong);
-            }
-            deeds(&world)
+            let late: Vec<(i64, String)> =
+                world.tickets.values().flat_map(|ticket| written_after_a_person(ticket, &world)).collect();
+            (deeds(&world), late)
         };
         let moved = {
             let mut seen = house.seen.lock().unwrap();
@@ -69,6 +68,11 @@ impl Checks {
             }
         }
         self.ledger(done, &mut wrong);
+        for (ticket, marker) in late {
+            if !self.is_told_to_the_person(&marker) {
+                wrong.push(format!("ticket {ticket}: `{marker}` was written when a person had it"));
+            }
+        }
         let world = house.world().lock();
         self.with_person = world.tickets.values().filter(|ticket| has_person(ticket, &world)).map(|t| t.id).collect();
         wrong
@@ -153,6 +157,15 @@ impl Checks {
         }
     }
 
+    /// A note that tells the person who took the ticket what had been done: that one comes after them.
+    fn is_told_to_the_person(&self, marker: &str) -> bool {
+        let Some((run, step)) = marker.strip_suffix(".note").and_then(place) else { return false };
+        let entries = self.runs.get(&run).map(|known| known.entries.as_slice()).unwrap_or_default();
+        entries.iter().any(|entry| {
+            matches!(&entry.body, Body::StepStarted { step: found, work: Work::Note { .. } } if *found == step)
+        })
+    }
+
     fn is_started(&self, key: &str, deed: &Deed) -> Result<(), String> {
         let (run, step) = place(key).ok_or("this is no key of ours")?;
         let known = self.runs.get(&run).ok_or("its run is not in the journal")?;
@@ -166,6 +179,7 @@ impl Checks {
             }
             (Work::Tool { intent: Intent::UpdateSubscription(_), .. }, Deed::Change) => true,
             (Work::Tool { intent: Intent::SendFollowupEmail(_), .. } | Work::Mail { .. }, Deed::Mail) => true,
+            (Work::Note { .. }, Deed::Note) => true,
             (Work::Tool { intent, .. }, Deed::Reply | Deed::Note) => intent.tool().kind() == ToolKind::Ends,
             _ => false,
         };
@@ -399,9 +413,9 @@ pub fn has_person(ticket: &SimTicket, world: &State) -> bool {
     theirs || last.is_some_and(|last| is_person(last.author, world)) || ticket.status == TicketStatus::Closed
 }
 
-/// Nothing of ours stands on a ticket after a person answered or took it, until the customer writes again.
-fn written_after_a_person(ticket: &SimTicket, world: &State, wrong: &mut Vec<String>) {
-    let (mut answered, mut owner) = (false, None);
+/// What of ours stands on a ticket after a person answered or took it, until the customer writes again: by its marker.
+fn written_after_a_person(ticket: &SimTicket, world: &State) -> Vec<(i64, String)> {
+    let (mut answered, mut owner, mut late) = (false, None, Vec::new());
     for audit in &ticket.audits {
         let comments = audit.events.iter().filter_map(|(_, event)| match event {
             AuditEvent::Comment(id) => ticket.comments.iter().find(|comment| comment.id == *id),
@@ -410,8 +424,8 @@ fn written_after_a_person(ticket: &SimTicket, world: &State, wrong: &mut Vec<Str
         let comment = comments.into_iter().next();
         if audit.author == world.bot {
             if answered || owner.is_some() {
-                let marker = audit.custom.get("deskhand_effect").cloned().unwrap_or_default();
-                wrong.push(format!("ticket {}: {marker} was written when a person had it", ticket.id));
+                let marker = audit.custom.get("deskhand_effect").and_then(|marker| marker.as_str());
+                late.push((ticket.id, marker.unwrap_or_default().to_owned()));
             }
             continue;
         }
@@ -428,4 +442,5 @@ fn written_after_a_person(ticket: &SimTicket, world: &State, wrong: &mut Vec<Str
             answered = false;
         }
     }
+    late
 }

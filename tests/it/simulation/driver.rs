@@ -88,9 +88,10 @@ const ACTS: [(usize, Act); 17] = [
 ];
 
 /// Faults that a seed may not put in force, each with its reason.
-const LEFT_OUT: [&str; 2] = [
-    "404", // The vendor says that a ticket or payment is not there; what follows from that is right.
-    "403", // The same with a right that was taken away.
+const LEFT_OUT: [&str; 3] = [
+    "404",     // The vendor says that a ticket or payment is not there; what follows from that is right.
+    "403",     // The same with a right that was taken away.
+    "stalled", // Ended by a time-out that runs in real time.
 ];
 
 struct Driver {

@@ -48,6 +48,23 @@ fn a_colleague_answers_in_the_second_in_which_the_ticket_was_read() {
     assert_eq!(checks::deeds_on(house.world(), 7_001).len(), 0, "the ticket is the colleague's");
 }
 
+/// A hand-over is two writes; in the second of the first one a colleague took the ticket, which did not move its stamp, and
+/// the customer was told all the same that somebody would.
+#[test]
+fn a_colleague_takes_the_ticket_between_the_two_writes_of_a_hand_over() {
+    let mut house = house(Kind::AsksForPerson);
+    house.advance(Duration::from_secs(3));
+    assert_eq!(house.turn(INTAKE, Turn::List, None, true), Left::Ended(Ok(true)));
+    // It waits for the second of its note to pass.
+    assert_eq!(house.turn(1, Turn::Work, None, false), Left::Hanging);
+    assert_eq!(checks::deeds_on(house.world(), 7_001).get("note"), Some(&1));
+    let assigned = TicketUpdate { author: 20_001, assignee: Some(Some(20_001)), ..TicketUpdate::default() };
+    house.world().lock().apply(Event::TicketUpdated { ticket: 7_001, update: assigned });
+    assert_eq!(house.go_on(1, None, true), Left::Ended(Ok(true)));
+    go_on(&mut house);
+    assert_eq!(checks::deeds_on(house.world(), 7_001).get("reply"), None);
+}
+
 /// Our clock went ahead, so that the stamp looked old enough to stand for one state of the ticket.
 #[test]
 fn a_customer_writes_twice_in_a_second_while_our_clock_is_ahead() {

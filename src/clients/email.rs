@@ -228,7 +228,10 @@ impl Email {
             //
             // Source: RFC 5321, section 3.8, 2008-10.
             Ok(Err(error)) if error.status().map(u16::from) == Some(421) => {
-                return Err(Error::unknown(VENDOR, "the mail server hung up after the mail was handed over (status 421)"));
+                return Err(Error::unknown(
+                    VENDOR,
+                    "the mail server hung up after the mail was handed over (status 421)",
+                ));
             }
             Ok(Err(error)) if error.is_permanent() || error.is_transient() => return Err(said(&error)),
             Ok(Err(error)) => {

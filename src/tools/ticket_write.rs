@@ -64,7 +64,6 @@ async fn head(tools: &Tools, id: TicketId) -> Result<Option<TicketHead>, Error> 
 }
 
 async fn whole(tools: &Tools, context: &Context<'_>, head: TicketHead) -> Result<Ticket, Error> {
-    settle(tools, head.updated_at).await; // Nothing more comes under this stamp, once its second has passed.
     let messages: Vec<Message> = tools.zendesk.messages(head.id, context.ticket.requester.id, tools.me).await?;
     Ok(head.into_ticket(messages))
 }

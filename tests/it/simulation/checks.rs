@@ -161,9 +161,9 @@ impl Checks {
     fn is_told_to_the_person(&self, marker: &str) -> bool {
         let Some((run, step)) = marker.strip_suffix(".note").and_then(place) else { return false };
         let entries = self.runs.get(&run).map(|known| known.entries.as_slice()).unwrap_or_default();
-        entries.iter().any(|entry| {
-            matches!(&entry.body, Body::StepStarted { step: found, work: Work::Note { .. } } if *found == step)
-        })
+        entries.iter().any(
+            |entry| matches!(&entry.body, Body::StepStarted { step: found, work: Work::Note { .. } } if *found == step),
+        )
     }
 
     fn is_started(&self, key: &str, deed: &Deed) -> Result<(), String> {

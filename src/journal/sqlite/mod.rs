@@ -224,7 +224,8 @@ impl Journal for SqliteJournal {
     }
 
     async fn put_back(&self, lease: Lease, wake_ms: i64) -> Result<(), Error> {
-        self.write(move |connection| write::put_back(connection, &lease, wake_ms)).await
+        let place = crash::at(|| format!("{} put back", lease.run));
+        self.write_at(place, Kind::GoesOn, move |connection| write::put_back(connection, &lease, wake_ms)).await
     }
 
     async fn append_if(
@@ -246,7 +247,8 @@ impl Journal for SqliteJournal {
 
     async fn park(&self, lease: &Lease, reason: &str, now_ms: i64) -> Result<(), Error> {
         let (lease, reason) = (lease.clone(), reason.to_owned());
-        self.write(move |connection| write::park(connection, &lease, &reason, now_ms)).await
+        let place = crash::at(|| format!("{} park", lease.run));
+        self.write_at(place, Kind::GoesOn, move |connection| write::park(connection, &lease, &reason, now_ms)).await
     }
 
     async fn interject(

@@ -70,7 +70,7 @@ fn of_brake(pulled: &Pulled, counts: &Counts, times: &Times) -> Reason {
         ),
         Brake::Draining => ("The agent is draining".to_owned(), dry(counts)),
     };
-    let why = pulled.reason.trim_end_matches('.');
+    let why = format::sentence(pulled.reason.trim_end_matches('.'));
     let said = reason(pulled.brake.as_str(), words, format!("{why}. {more}"), Some(pulled.at_ms), times);
     Reason { is_brake: true, stops: pulled.brake.holds_steps(), ..said }
 }

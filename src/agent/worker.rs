@@ -218,7 +218,7 @@ impl Worker {
                             self.perform_all(lease, draft, open, before).await?;
                         }
                         Written::Moved => {}
-                        Written::Held | Written::DayFull => return Err(Left::Held),
+                        Written::Held | Written::DayFull | Written::Twin(_) => return Err(Left::Held),
                     }
                 }
                 Next::Wait { until_ms } => {
@@ -328,7 +328,7 @@ impl Worker {
             }
             Err(journal::Error::Twin { run, state, amount }) => {
                 info!("the refund is not started: `{run}` has one of {amount} of the same payment, {state}");
-                *draft = self.read_anew(lease, entries, |_, body| !matches!(body, Body::StepStarted { .. })).await?;
+                *draft = self.read_anew(lease, entries, |_, body| !begins(body)).await?;
                 Ok(Written::Twin(format!("{amount} by run `{run}`, {}", state.replace('_', " "))))
             }
             Err(failed) => Err(failed.into()),

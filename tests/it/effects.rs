@@ -2,7 +2,7 @@
 //! should, the customer is answered.
 
 use deskhand::policy::RuleId;
-use deskhand::run::entry::{Body, Outcome};
+use deskhand::run::entry::{Body, Decision, Outcome};
 use deskhand::sim::world::{TicketUpdate, World};
 use serde_json::{Value, json};
 

@@ -486,16 +486,20 @@ fn nothing_twice(world: &World, runs: &BTreeMap<i64, Vec<Read>>, sent: &Sent) ->
 /// Each public comment of ours carries the key of a step, and no key twice.
 fn answers_once(world: &World, read: &Read, broken: &mut Vec<String>) {
     let state = &read.state;
-    let closing: Vec<IdempotencyKey> = read
-        .entries
-        .iter()
-        .filter_map(|entry| match &entry.body {
-            Body::StepFinished { step, result: StepResult::Tool { is_error: false, stamp: Some(_), .. }, .. } => {
-                Some(IdempotencyKey::for_step(&state.run, *step))
-            }
-            _ => None,
-        })
-        .collect();
+    let is_note = |step: StepNo| {
+        let starts = |entry: &Entry| matches!(&entry.body, Body::StepStarted { step: started, work: Work::Note { .. } } if *started == step);
+        read.entries.iter().any(starts)
+    };
+    let closing: Vec<IdempotencyKey> =
+        read.entries
+            .iter()
+            .filter_map(|entry| match &entry.body {
+                Body::StepFinished {
+                    step, result: StepResult::Tool { is_error: false, stamp: Some(_), .. }, ..
+                } if !is_note(*step) => Some(IdempotencyKey::for_step(&state.run, *step)),
+                _ => None,
+            })
+            .collect();
     for key in closing {
         let times = world.public_replies_under(state.ticket.id.0, key.as_str());
         if times != 1 {

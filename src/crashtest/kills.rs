@@ -14,9 +14,11 @@ use crate::sim::faults::Faults;
 
 /// Tickets per minute of the world's time: all within a few seconds.
 const TICKETS_PER_MINUTE: f64 = 1_200.0;
-/// The shortest and longest life of a desk after its start, in milliseconds. Long enough that most steps end within one life: a
-/// run that is killed three times in the same step is parked.
-const LIFE_MS: std::ops::Range<u64> = 60..2_000;
+/// The shortest and longest life of a desk after its start, in milliseconds.
+const LIFE_MS: std::ops::Range<u64> = 60..1_200;
+/// The same for every third life. A run that is killed three times in the same step is parked, so one life in three is long
+/// enough that every step ends in it.
+const LONG_LIFE_MS: std::ops::Range<u64> = 2_500..4_500;
 /// How many worlds are played at most: a world in which nobody could be killed would go on for ever.
 const WORLDS_MAX: u64 = 500;
 
@@ -26,6 +28,7 @@ struct Random<'a> {
     left: &'a mut u64,
     bar: &'a indicatif::ProgressBar,
     kills: u64,
+    lives: u64,
     /// A life was cut short, which shows at the next start.
     pending: bool,
 }
@@ -48,7 +51,8 @@ impl Reaper for Random<'_> {
             return None;
         }
         self.pending = true;
-        Some(self.chance.random_range(LIFE_MS))
+        self.lives += 1;
+        Some(self.chance.random_range(if self.lives.is_multiple_of(3) { LONG_LIFE_MS } else { LIFE_MS }))
     }
 
     fn lapse_ms(&mut self) -> Option<u64> {
@@ -82,7 +86,7 @@ pub(super) async fn run(test: &Arc<Test>, kills: u64) -> Result<Report, Error> {
         let seed = options.seed.wrapping_add(world);
         bar.set_message(format!("world {}", world + 1));
         let chance = StdRng::seed_from_u64(seed);
-        let mut reaper = Random { chance, left: &mut left, bar: &bar, kills: 0, pending: false };
+        let mut reaper = Random { chance, left: &mut left, bar: &bar, kills: 0, lives: 0, pending: false };
         let played = test.play(play(seed, test.faults.clone()), &mut reaper).await?;
         let deaths = vec!["kill -9".to_owned(); usize::try_from(reaper.kills).unwrap_or(usize::MAX)];
         let result = test.judged(&undisturbed, played, deaths, Measure::Once);

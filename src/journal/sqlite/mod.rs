@@ -316,10 +316,12 @@ impl Journal for SqliteJournal {
 
 fn entries_of(connection: &Connection, run: &RunId) -> Result<Vec<Entry>, Fault> {
     let mut statement = connection.prepare_cached(
-        "SELECT seq, at_ms, body, sum, run FROM entries WHERE run = (SELECT no FROM runs WHERE run = ?1) ORDER BY seq",
+        "SELECT e.seq, e.at_ms, e.body, e.sum, e.run, r.len FROM runs AS r JOIN entries AS e ON e.run = r.no
+         WHERE r.run = ?1 ORDER BY e.seq",
     )?;
     let mut rows = statement.query([run.as_str()])?;
     let mut entries = Vec::new();
+    let mut len: u64 = 0;
     while let Some(row) = rows.next()? {
         let seq: u64 = row.get(0)?;
         let corrupt =
@@ -327,6 +329,7 @@ fn entries_of(connection: &Connection, run: &RunId) -> Result<Vec<Entry>, Fault>
         if seq != entries.len() as u64 + 1 {
             return Err(corrupt(&"the ones before it are missing").into());
         }
+        len = row.get(5)?;
         let text = row.get_ref(2)?.as_str().map_err(|error| corrupt(&error))?;
         let (at_ms, sum, no): (i64, Option<u32>, i64) = (row.get(1)?, row.get(3)?, row.get(4)?);
         if sum.is_some_and(|sum| sum != write::sum(no, seq, at_ms, text)) {
@@ -337,6 +340,10 @@ fn entries_of(connection: &Connection, run: &RunId) -> Result<Vec<Entry>, Fault>
     }
     if entries.is_empty() {
         return Err(Error::NoSuchRun(run.clone()).into());
+    }
+    if entries.len() as u64 != len {
+        let (found, what) = (entries.len(), "entries are there and its row says");
+        return Err(Error::Corrupt(format!("`{run}`: {found} {what} {len}\nhint: {DAMAGED}")).into());
     }
     Ok(entries)
 }

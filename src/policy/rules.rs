@@ -48,7 +48,7 @@ pub fn judge_day(amount: Money, taken_minor: i64, policy: &Policy) -> Judgement 
         .with("amount_minor", amount.minor)
         .with("currency", amount.currency.as_str())
         .with("taken_minor", taken_minor)
-        .with("limit_minor", limit)
+        .with("day_limit_minor", limit)
 }
 
 /// Another refund of the same payment is in flight, done or of unknown outcome, and the records at hand do not show it: a

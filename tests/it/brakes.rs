@@ -200,6 +200,8 @@ async fn while_the_model_is_away_runs_wait_as_rows_and_one_probe_goes_at_a_time(
     // Ten minutes of outage. Without a breaker each run would try by itself.
     let before = asked();
     for _ in 0..120 {
+        // Not while a worker holds a run: so much time at once outlasts its lease.
+        until(&desk, "the workers rest", async || app.activity.moving.load(Ordering::Acquire) == 0).await;
         desk.clock.advance(Duration::from_secs(5));
         desk.clock.sleep(15 * MS).await;
     }

@@ -19,10 +19,10 @@ pub(super) fn hold(connection: &Connection, run: &RunId, conditions: &Conditions
             return Err(Error::SwitchedOn { switch: (*name).to_owned(), reason }.into());
         }
     }
-    if let Some(refund) = &conditions.only_refund {
-        if let Some(twin) = twin(connection, run, refund)? {
-            return Err(twin.into());
-        }
+    if let Some(refund) = &conditions.only_refund
+        && let Some(twin) = twin(connection, run, refund)?
+    {
+        return Err(twin.into());
     }
     if let Some(day) = &conditions.refund_day {
         let (currency, asked_minor, limit_minor) = (day.amount.currency, day.amount.minor, day.limit_minor);

@@ -144,7 +144,7 @@ impl Checks {
             }
         }
         let mut replies: BTreeMap<RunId, usize> = BTreeMap::new();
-        for ((key, deed), _) in &times {
+        for (key, deed) in times.keys() {
             if let (Deed::Reply, Some((run, _))) = (deed, place(key)) {
                 *replies.entry(run).or_default() += 1;
             }

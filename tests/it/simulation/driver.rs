@@ -182,7 +182,7 @@ impl Driver {
                 let s = self.dice.weighted(&[(6, 20), (6, 60), (4, 600), (3, 3_700), (1, 90_000), (1, 700_000)]);
                 self.advance(Duration::from_secs(s));
             }
-            Act::NextTimer => self.to_next_timer(),
+            Act::NextTimer => self.move_to_next_timer(),
             Act::Jump => self.jump(),
             Act::Decide => self.decide(),
             Act::Undo => self.undo(),
@@ -268,7 +268,7 @@ impl Driver {
         self.tell(format!("{} ms passed", by.as_millis()));
     }
 
-    fn to_next_timer(&mut self) {
+    fn move_to_next_timer(&mut self) {
         let store = self.house.store();
         let wake = self.house.wait(store.next_wake()).expect("a journal that reads");
         let now_ms = self.house.clock.now_ms();
@@ -531,7 +531,7 @@ impl Driver {
             }
             // Lanes look back, stamps settle, the export lags by a minute and may be asked ten times in one.
             self.advance(Duration::from_secs(if self.with_list { 2 } else { 70 }));
-            self.to_next_timer();
+            self.move_to_next_timer();
         }
         self.wrong.push(format!("no rest after {ROUNDS_TO_REST} rounds"));
     }

@@ -85,9 +85,9 @@ enum Command {
 /// Which data folder.
 #[derive(Args)]
 struct DataArgs {
-    /// The configuration that names the data folder
-    #[arg(long, value_name = "FILE", default_value = "deskhand.toml")]
-    config: PathBuf,
+    /// The configuration that names the data folder [default: deskhand.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// The data folder itself
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -97,7 +97,18 @@ impl DataArgs {
     fn folder(self) -> Result<PathBuf, config::Mistakes> {
         match self.data {
             Some(folder) => Ok(folder),
-            None => Ok(serve::read_layers(&self.config)?.data_dir()),
+            None => {
+                let missing = self.config.iter().find(|file| !file.exists());
+                if let Some(file) = missing {
+                    return Err(config::Mistakes(vec![config::Mistake {
+                        key: "--config".to_owned(),
+                        what: format!("there is no file `{}`", file.display()),
+                        hint: "check the path, or give the data folder itself with --data DIR".to_owned(),
+                    }]));
+                }
+                let file = self.config.unwrap_or_else(|| PathBuf::from("deskhand.toml"));
+                serve::read_layers(&file)?.data_dir()
+            }
         }
     }
 }

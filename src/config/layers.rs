@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::Mistake;
+use super::{Mistake, Mistakes};
 
 /// The data folder where none is given.
 pub(super) const DATA_DIR: &str = "deskhand-data";
@@ -44,9 +44,22 @@ impl Layers {
         }
     }
 
-    /// The data folder alone, for commands that need no more of the configuration.
-    pub fn data_dir(&self) -> PathBuf {
-        PathBuf::from(self.values.get("data_dir").and_then(toml::Value::as_str).unwrap_or(DATA_DIR))
+    /// The data folder alone, for commands that need no more of the configuration. A file that cannot be read is a mistake, and
+    /// so is a folder that nobody named and that is not there: the wrong one would be copied, paused or overwritten.
+    pub fn data_dir(&self) -> Result<PathBuf, Mistakes> {
+        if !self.mistakes.is_empty() {
+            return Err(Mistakes(self.mistakes.clone()));
+        }
+        let named = self.values.get("data_dir").and_then(toml::Value::as_str);
+        let folder = PathBuf::from(named.unwrap_or(DATA_DIR));
+        if named.is_none() && !folder.is_dir() {
+            return Err(Mistakes(vec![Mistake {
+                key: "data_dir".to_owned(),
+                what: format!("is not named, and there is no folder `{DATA_DIR}` here"),
+                hint: "give --data DIR, or --config FILE with the file that names it".to_owned(),
+            }]));
+        }
+        Ok(folder)
     }
 
     /// The values so far, by key.

@@ -154,6 +154,17 @@ fn bad_input_is_told_at_once_with_status_2_and_no_panic() {
     assert_eq!(status, Some(2), "{text}");
     assert!(text.contains("world.json:") && text.contains("hint:") && !text.contains("panicked"), "{text}");
 
+    let broken = folder.path().join("broken.toml");
+    std::fs::write(&broken, "data_dir = ").unwrap();
+    let missing = folder.path().join("nope.toml");
+    for (file, word) in [(&broken, "TOML"), (&missing, "no file")] {
+        for command in ["backup", "check", "resume"] {
+            let (status, text) = said(&[command, "--config", &file.display().to_string()]);
+            assert_eq!(status, Some(2), "{command}: {text}");
+            assert!(text.contains(word) && text.contains("hint:"), "{command}: {text}");
+        }
+    }
+
     let (status, text) = said(&["demo", "--exit", "--faults", "stripe.nope=1"]);
     assert_eq!(status, Some(2), "{text}");
     assert!(text.contains("nope") && text.contains("hint:"), "{text}");

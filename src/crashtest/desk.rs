@@ -108,18 +108,18 @@ async fn work(start: Start, clock: &Clock, orders: &mut UnboundedReceiver<Heard>
 }
 
 async fn stands(app: &App, comments: Vec<(i64, i64)>) -> Result<Told, journal::Error> {
-    let mut unknown = Vec::new();
+    let mut taken_up = Vec::new();
     for (ticket, comment) in comments {
         let mut known = false;
         for row in app.views.runs_of_ticket(TicketId(ticket)).await? {
             let state = RunState::fold(&app.journal.entries(&row.run).await?);
             known |= state.is_ok_and(|state| state.ticket.messages.iter().any(|message| message.id.0 == comment));
         }
-        if !known {
-            unknown.push((ticket, comment));
+        if known {
+            taken_up.push((ticket, comment));
         }
     }
     let rows = all_rows(&*app.views).await?;
     let waiting = app.views.approvals(ApprovalFilter::Waiting, 200).await?;
-    Ok(Told::Stands { rows, waiting, unknown })
+    Ok(Told::Stands { rows, waiting, taken_up })
 }

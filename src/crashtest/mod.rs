@@ -337,6 +337,9 @@ impl Test {
                 "a guarantee broke; the journal, the world's ledger and the desk's log are kept in {}",
                 kept.display()
             );
+            for (_, what) in findings.all() {
+                eprintln!("  {what}");
+            }
         }
         PassResult { deaths, findings, repeated, saved, starts_ms }
     }

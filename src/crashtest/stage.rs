@@ -161,10 +161,10 @@ impl Stage {
                     self.starts_ms.push(took_ms);
                     started = Some(self.clock.stopwatch());
                 }
-                Told::Stands { rows, waiting, unknown } => {
+                Told::Stands { rows, waiting, taken_up } => {
                     looking = false;
                     let idle = !std::mem::take(&mut moved);
-                    if self.react(&mut desk, &rows, &waiting, &unknown, idle).await? {
+                    if self.react(&mut desk, &rows, &waiting, &taken_up, idle).await? {
                         desk.kill().await?;
                         return Ok(End::Rested);
                     }
@@ -180,14 +180,10 @@ impl Stage {
         desk: &mut Desk,
         rows: &[RunRow],
         waiting: &[ApprovalRow],
-        unknown: &[(i64, i64)],
+        taken_up: &[(i64, i64)],
         idle: bool,
     ) -> Result<bool, Error> {
-        for (ticket, comment) in self.unseen() {
-            if !unknown.contains(&(ticket, comment)) {
-                self.taken_up.insert(ticket, comment);
-            }
-        }
+        self.taken_up.extend(taken_up.iter().copied());
         let now_ms = self.clock.now_ms();
         let runnable = rows.iter().any(|row| row.wake_ms.is_some_and(|wake| wake <= now_ms));
         let mut decided = false;

@@ -53,8 +53,8 @@ pub(super) enum Told {
         rows: Vec<RunRow>,
         /// Approvals that wait for a person.
         waiting: Vec<ApprovalRow>,
-        /// Comments that no run knows yet.
-        unknown: Vec<(i64, i64)>,
+        /// Those of the comments asked about that a run knows.
+        taken_up: Vec<(i64, i64)>,
     },
     /// It cannot go on.
     Failed(String),

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use tracing::{info, warn};
 
 use crate::app::{self, App};
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
 use crate::config::{Config, Layers, Mistakes};
 use crate::ids::{RunId, TicketId};
 use crate::journal::views::{ApprovalFilter, RunFilter, Views};
@@ -292,12 +292,15 @@ pub(crate) async fn all_rows(views: &dyn Views) -> Result<Vec<RunRow>, journal::
     }
 }
 
+/// Intake reads a ticket only when the second of its stamp has passed; so long nothing must happen at the end, in milliseconds.
+const QUIET_AT_THE_END_MS: u64 = 4_000;
+
 /// Waits until every ticket has come to rest. Decides approvals as the world says, and moves the clock to the next timer
 /// whenever nothing else is left to do.
 async fn rest(app: &App, sim: &Sim, clock: &Clock) -> Result<bool, Error> {
     let watch = clock.stopwatch();
     let bar = progress(false, sim.world().files().tickets.len() as u64);
-    let mut quiet_since = None;
+    let mut quiet_since: Option<(u64, u64, Stopwatch)> = None;
     loop {
         if watch.elapsed_ms() > REST_WITHIN_MIN * 60_000 {
             bar.finish_and_clear();
@@ -317,19 +320,22 @@ async fn rest(app: &App, sim: &Sim, clock: &Clock) -> Result<bool, Error> {
         // Quiet means: nothing to do, and intake has looked twice since and found nothing.
         match (busy, quiet_since) {
             (true, _) => quiet_since = None,
-            (false, Some((since, then))) if then == arrived && turns >= since + 2 => match next_timer(sim, &rows) {
-                Some(due) => {
-                    info!("nothing to do until {due}; the clock moves there");
-                    clock.advance_to(due + Duration::from_millis(1));
-                    quiet_since = None;
+            (false, Some((since, then, quiet))) if then == arrived && turns >= since + 2 => {
+                match next_timer(sim, &rows) {
+                    Some(due) => {
+                        info!("nothing to do until {due}; the clock moves there");
+                        clock.advance_to(due + Duration::from_millis(1));
+                        quiet_since = None;
+                    }
+                    None if quiet.elapsed_ms() < QUIET_AT_THE_END_MS => {}
+                    None => {
+                        bar.finish_and_clear();
+                        return Ok(true);
+                    }
                 }
-                None => {
-                    bar.finish_and_clear();
-                    return Ok(true);
-                }
-            },
-            (false, Some((_, then))) if then == arrived => {}
-            (false, _) => quiet_since = Some((turns, arrived)),
+            }
+            (false, Some((_, then, _))) if then == arrived => {}
+            (false, _) => quiet_since = Some((turns, arrived, clock.stopwatch())),
         }
         if busy
             && stuck_on_timers(&rows, now_ms)

@@ -51,6 +51,11 @@ impl Boundaries {
         self.known.iter().filter(|(_, known)| !known.tried).map(|(name, _)| name.as_str())
     }
 
+    /// Those that an undisturbed run comes to and nobody died at: not everything was tried.
+    pub(super) fn missed(&self) -> impl Iterator<Item = &str> {
+        self.known.iter().filter(|(_, known)| known.plain && !known.tried).map(|(name, _)| name.as_str())
+    }
+
     /// Tried ones by kind: what stands last in their names.
     pub(super) fn tried_by_kind(&self) -> BTreeMap<String, usize> {
         let mut kinds = BTreeMap::new();

@@ -15,6 +15,8 @@ pub(super) struct Findings {
     pub(super) mails_unknown: usize,
     /// Runs that were parked because each try of a step ended the process. By design, no mistake.
     pub(super) parked: usize,
+    /// Tickets that went to a person, with failing vendors, and did not undisturbed. By design, no mistake.
+    pub(super) handed_over: usize,
 }
 
 /// A sentence and the ticket that it is about; `None` when it is about none alone.
@@ -32,8 +34,9 @@ impl Findings {
 pub(super) enum Measure {
     /// Everything: the same outcome, the same words.
     Whole,
-    /// With vendors that fail and several workers a ticket may rightly end otherwise (a person gets it); but it ends, and what
-    /// was done was done once.
+    /// With vendors that fail a ticket may rightly end otherwise, but then a person has it; nothing is done that was not done
+    /// undisturbed, and nothing twice. A ticket that ends as undisturbed holds the same deeds and as many answers; their words
+    /// may differ.
     Once,
 }
 
@@ -64,36 +67,57 @@ pub(super) fn broken_by_itself(world: &Ended) -> Vec<String> {
 fn ticket(id: i64, before: &TicketEnd, after: &TicketEnd, measure: Measure, found: &mut Findings) {
     found.mails_unknown += usize::from(after.mail_unknown);
     found.parked += usize::from(after.parked);
-    let excused = after.mail_unknown || after.parked || measure == Measure::Once;
     if after.outcome == "open" {
         found.lost.push((Some(id), format!("ticket {id} has no end")));
     }
+    // A ticket may rightly end otherwise when a person was given it: then what was not done is theirs to do.
+    let ends_otherwise = before.outcome != after.outcome;
+    let excused =
+        after.mail_unknown || after.parked || measure == Measure::Once && ends_otherwise && after.with_a_person;
+    found.handed_over += usize::from(measure == Measure::Once && ends_otherwise && excused);
+    if ends_otherwise && !excused {
+        found.changed.push((Some(id), format!("ticket {id}: ended `{}`, was `{}`", after.outcome, before.outcome)));
+    }
+    if after.replies.len() > after.runs {
+        let (answers, runs) = (after.replies.len(), after.runs);
+        found.doubled.push((Some(id), format!("ticket {id}: {answers} answers of {runs} runs")));
+    }
+    // What we write of a failing vendor differs from world to world; what we do does not.
+    let words = measure == Measure::Whole;
     let lists = [
-        ("deed", &before.effects, &after.effects),
-        ("answer", &before.replies, &after.replies),
-        ("note", &before.notes, &after.notes),
+        ("deed", &before.effects, &after.effects, true),
+        ("answer", &before.replies, &after.replies, words),
+        ("note", &before.notes, &after.notes, words),
     ];
-    for (what, before, after) in lists {
+    for (what, before, after, must_be_equal) in lists {
         for (text, times) in more(after, before) {
-            if after.iter().filter(|same| *same == text).count() > times {
-                found
-                    .doubled
-                    .push((Some(id), format!("ticket {id}: {what} done {} times too often: {}", times, short(text))));
-            } else if !excused {
-                found
-                    .changed
-                    .push((Some(id), format!("ticket {id}: {what} that was not there before: {}", short(text))));
+            if after.iter().filter(|same| *same == text).count() > before_or_once(before, text) {
+                let what = format!("ticket {id}: {what} done {times} times too often: {}", short(text));
+                found.doubled.push((Some(id), what));
+            } else if what == "deed" || must_be_equal && !excused {
+                let what = format!("ticket {id}: {what} that was not there before: {}", short(text));
+                found.changed.push((Some(id), what));
             }
         }
-        for (text, _) in more(before, after).into_iter().filter(|_| !excused) {
+        for (text, _) in more(before, after).into_iter().filter(|_| must_be_equal && !excused) {
             found.lost.push((Some(id), format!("ticket {id}: {what} is missing: {}", short(text))));
         }
     }
-    if !excused && before.outcome != after.outcome {
-        found.changed.push((Some(id), format!("ticket {id}: ended `{}`, was `{}`", after.outcome, before.outcome)));
-    } else if !excused && before.fields != after.fields {
+    if excused || ends_otherwise {
+        return;
+    }
+    if before.replies.len() > after.replies.len() {
+        let (is, was) = (after.replies.len(), before.replies.len());
+        found.lost.push((Some(id), format!("ticket {id}: {is} answers, were {was}")));
+    }
+    if words && before.fields != after.fields {
         found.changed.push((Some(id), format!("ticket {id}: left as {}, was {}", after.fields, before.fields)));
     }
+}
+
+/// How often this may be there: as often as undisturbed, and what was not there at all, once.
+fn before_or_once(before: &[String], text: &str) -> usize {
+    before.iter().filter(|same| *same == text).count().max(1)
 }
 
 /// What `these` hold more often than `those`, and how much more often.
@@ -118,5 +142,64 @@ fn short(text: &str) -> String {
     match line.char_indices().nth(SHOWN_CHARS) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(outcome: &str, effects: &[&str], replies: &[&str]) -> TicketEnd {
+        let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
+        TicketEnd {
+            outcome: outcome.to_owned(),
+            with_a_person: outcome.starts_with("escalated"),
+            effects: texts(effects),
+            replies: texts(replies),
+            notes: Vec::new(),
+            fields: String::new(),
+            runs: 1,
+            mail_unknown: false,
+            parked: false,
+        }
+    }
+
+    #[test]
+    fn what_breaks_a_guarantee_is_found_and_what_a_failing_vendor_explains_is_not() {
+        let check = |before: &TicketEnd, after: &TicketEnd, measure, doubled: usize, lost: usize, changed: usize| {
+            let mut found = Findings::default();
+            ticket(1, before, after, measure, &mut found);
+            let counts = (found.doubled.len(), found.lost.len(), found.changed.len());
+            assert_eq!(counts, (doubled, lost, changed), "{before:?} → {after:?} {measure:?}");
+        };
+        let whole = end("resolved", &["refund p of 5"], &["Done."]);
+        for measure in [Measure::Whole, Measure::Once] {
+            check(&whole, &whole, measure, 0, 0, 0);
+            check(&whole, &end("resolved", &["refund p of 5"; 2], &["Done."]), measure, 1, 0, 0);
+            check(&whole, &end("resolved", &[], &["Done."]), measure, 0, 1, 0);
+            check(
+                &whole,
+                &end("open", &["refund p of 5"], &[]),
+                measure,
+                0,
+                usize::from(measure == Measure::Whole) + 1,
+                1,
+            );
+            check(&whole, &end("waiting_customer", &["refund p of 5"], &["Done."]), measure, 0, 0, 1);
+            // A deed that nobody did undisturbed, once and twice, even when a person has the ticket.
+            check(&whole, &end("resolved", &["refund p of 5", "refund q of 5"], &["Done."]), measure, 0, 0, 1);
+            let person = end("escalated (limits)", &["refund q of 5"; 2], &[]);
+            check(&end("escalated (limits)", &[], &[]), &person, measure, 1, 0, 0);
+            // Two answers of one run, in other words.
+            let twice = end("escalated (limits)", &[], &["Done.", "We look at it."]);
+            check(&end("escalated (limits)", &[], &["Done.", "We look at it."]), &twice, measure, 1, 0, 0);
+        }
+        let person = end("escalated (vendor_away)", &[], &["We look at it."]);
+        check(&whole, &person, Measure::Once, 0, 0, 0);
+        check(&whole, &person, Measure::Whole, 0, 2, 2);
+        // Other words are fine where vendors fail; no answer at all is not.
+        check(&whole, &end("resolved", &["refund p of 5"], &["It is done."]), Measure::Once, 0, 0, 0);
+        check(&whole, &end("resolved", &["refund p of 5"], &["It is done."]), Measure::Whole, 0, 1, 1);
+        check(&whole, &end("resolved", &["refund p of 5"], &[]), Measure::Once, 0, 1, 0);
     }
 }

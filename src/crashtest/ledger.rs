@@ -21,6 +21,10 @@ use crate::run::entry::{Body, Entry, ModelCall, StepResult};
 pub(super) struct TicketEnd {
     /// The outcome of its newest run, with the rule.
     pub(super) outcome: String,
+    /// A person has it: it was handed over, or waits for a decision.
+    pub(super) with_a_person: bool,
+    /// How many runs it had; each answers once at most.
+    pub(super) runs: usize,
     /// Refunds, changes of subscriptions, mails; sorted.
     pub(super) effects: Vec<String>,
     /// Our public comments, oldest first.
@@ -130,6 +134,8 @@ fn ticket_end<'a>(
             Some(rule) => format!("{} ({rule})", ticket.outcome),
             None => ticket.outcome.clone(),
         },
+        with_a_person: matches!(ticket.outcome.as_str(), "escalated" | "waiting_approval"),
+        runs: ticket.runs.len(),
         effects,
         replies: ours(true),
         notes: ours(false),

@@ -298,7 +298,7 @@ impl Test {
             if reaper.pass.deaths.is_empty() {
                 return Ok(results); // What is left is met by chance only.
             }
-            results.push(self.judged(undisturbed, played, reaper.pass.deaths, Measure::Whole));
+            results.push(self.one_by_one(undisturbed, played, reaper.pass.deaths));
         }
     }
 
@@ -310,14 +310,27 @@ impl Test {
             return Err(Error::NoSuchBoundary(never));
         }
         let mut report = Report::new(&self.options, &self.files.name, undisturbed);
-        report.add(self.judged(undisturbed, played, only.deaths.clone(), Measure::Whole));
+        report.add(self.one_by_one(undisturbed, played, only.deaths.clone()));
         report.boundaries(&Boundaries::tried(only.deaths));
         report.time_ms = self.watch.elapsed_ms();
         Ok(report)
     }
 
-    /// Compares a played world with the undisturbed one.
-    fn judged(&self, undisturbed: &Ended, played: Played, deaths: Vec<String>, measure: Measure) -> PassResult {
+    /// The same for a world of one worker and vendors that do not fail: each death costs the one call in flight.
+    fn one_by_one(&self, undisturbed: &Ended, played: Played, deaths: Vec<String>) -> PassResult {
+        let may_repeat = deaths.len() as u64;
+        self.judged(undisturbed, played, deaths, Measure::Whole, may_repeat)
+    }
+
+    /// Compares a played world with the undisturbed one, in which at most `may_repeat` model calls lost their answer.
+    fn judged(
+        &self,
+        undisturbed: &Ended,
+        played: Played,
+        deaths: Vec<String>,
+        measure: Measure,
+        may_repeat: u64,
+    ) -> PassResult {
         let Played { ended, starts_ms, folder } = played;
         let mut findings = judge::compare(undisturbed, &ended, measure);
         let repeated = Spent {
@@ -325,9 +338,9 @@ impl Test {
             tokens: ended.answers.tokens.saturating_sub(ended.finished.tokens),
             micros: 0,
         };
-        if measure == Measure::Whole && repeated.calls > deaths.len() as u64 {
-            let what = format!("{} model calls were made again after {} deaths", repeated.calls, deaths.len());
-            findings.changed.push((None, what));
+        if repeated.calls > may_repeat {
+            let what = format!("{} model calls were made again, {may_repeat} were in flight at most", repeated.calls);
+            findings.doubled.push((None, what));
         }
         let mut saved = Spent::default();
         deaths.iter().for_each(|death| saved.add(ended.paid_before(death)));
@@ -350,7 +363,7 @@ impl Test {
         for suspect in suspects.into_iter().take(SUSPECTS_MAX) {
             let mut only = Only { left: BTreeSet::from([suspect.clone()]), deaths: Vec::new() };
             let played = self.play(self.armed(), &mut only).await?;
-            if self.judged(undisturbed, played, only.deaths, Measure::Whole).findings.all().next().is_some() {
+            if self.one_by_one(undisturbed, played, only.deaths).findings.all().next().is_some() {
                 culprits.push(suspect);
             }
         }

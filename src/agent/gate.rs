@@ -103,6 +103,7 @@ pub(super) fn tell(hold: &Hold, state: &RunState, work: &Work, tried: &Tried, no
         Tried::Finished(StepResult::CustomerWroteFirst { .. } | StepResult::PersonFirst { .. }) => {
             return welcome(hold, &["zendesk"]);
         }
+        Tried::Finished(StepResult::HeldBack) => return, // Nobody need have been asked.
         Tried::Finished(_) => return welcome(hold, vendors(state, work)),
     };
     let Some(vendor) = named(failure) else { return };

@@ -10,7 +10,7 @@ use crate::account::AccountRead;
 use crate::agent::conversation::{self, Asking, Request, Shop};
 use crate::agent::facts;
 use crate::agent::prompts::Prompts;
-use crate::clients::{self, claude::Claude};
+use crate::clients::{self, Acting, claude::Claude};
 use crate::clock::Clock;
 use crate::failure::{Failure, FailureClass};
 use crate::ids::{IdempotencyKey, StepNo};
@@ -71,6 +71,8 @@ pub struct Try<'a> {
     pub attempts: u32,
     /// The journal was put back from a backup: what the run did since then stands in no entry.
     pub forgot_since: Option<Timestamp>,
+    /// The permission to act; `None` in shadow mode.
+    pub acting: Option<Acting>,
 }
 
 /// What came of a try.
@@ -195,7 +197,7 @@ impl Performer {
     fn context<'a>(
         &self,
         state: &'a RunState,
-        this: &Try<'_>,
+        this: &'a Try<'_>,
         ticket: &'a Ticket,
         nobody: &'a AccountRead,
     ) -> Context<'a> {
@@ -221,6 +223,7 @@ impl Performer {
             again: this.again,
             may_still_run: this.may_still_run,
             taken_over: state.taken_over,
+            acting: this.acting.as_ref(),
             started_at: this.started_at,
             forgot_since: this.forgot_since,
             done_line: handover::effects_line(state),
@@ -239,6 +242,7 @@ impl Performer {
             },
             Ok(Performed::CustomerWrote { messages, stamp }) => StepResult::CustomerWroteFirst { messages, stamp },
             Ok(Performed::Person { agent, how }) => StepResult::PersonFirst { agent, how },
+            Ok(Performed::HeldBack) => StepResult::HeldBack,
             Ok(Performed::Lost { vendor, message }) => {
                 let failure = Failure { class: FailureClass::Unknown, vendor: vendor.to_owned(), message };
                 StepResult::Failed { failure, call: None }

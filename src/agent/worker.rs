@@ -15,6 +15,7 @@ use tracing::{Instrument, debug, info, info_span, warn};
 use crate::agent::gate;
 use crate::agent::hold::Hold;
 use crate::agent::perform::{Performer, Tried, Try};
+use crate::clients::Acting;
 use crate::clock::Clock;
 use crate::crash;
 use crate::ids::StepNo;
@@ -23,7 +24,7 @@ use crate::journal::{self, Claimed, Conditions, Journal, Lease};
 use crate::policy::rules;
 use crate::run::draft::Draft;
 use crate::run::entry::{Body, Entry, Outcome, StepResult, Work};
-use crate::run::next::{self, Next, Rules, next};
+use crate::run::next::{self, Mode, Next, Rules, next};
 use crate::run::retry::pause_ms;
 use crate::run::row::Projection;
 use crate::run::state::{Broken, OpenStep, RunState};
@@ -253,12 +254,15 @@ impl Worker {
     ) -> Result<bool, Left> {
         let (_, wake_ms) = draft.state.rest();
         let is_early = wake_ms.is_some_and(|wake| wake <= now_ms);
+        let is_held = draft.state.held_back.is_some();
         if wrote && !is_early {
             return Ok(true);
         }
         let (expected_len, entries, mut projection) = draft.take();
         if is_early {
-            warn!(run.id = %lease.run, "the run can be claimed, but nothing can be done; it rests");
+            if !is_held {
+                warn!(run.id = %lease.run, "the run can be claimed, but nothing can be done; it rests");
+            }
             projection.row.wake_ms = until_ms.map(|until| until.max(now_ms + REST_MIN_MS));
         }
         match self.write(lease, expected_len, entries, projection, Conditions::default()).await {
@@ -421,13 +425,19 @@ impl Worker {
     ) -> Result<(), Left> {
         self.keep(lease).await?;
         let before = draft.state.clone();
-        let tries = open.iter().map(|open| self.try_step(&before, open, known));
+        // In shadow mode there is no permission: what performs effects cannot be called.
+        let acting = (self.rules.mode == Mode::Auto).then(|| Acting::until(self.clock.clone(), lease.until_ms));
+        let tries = open.iter().map(|open| self.try_step(&before, open, known, acting.clone()));
         let mut running = tries.collect::<FuturesUnordered<_>>().ready_chunks(16);
         let mut left = open.len();
         loop {
             let ended = tokio::select! {
                 ended = running.next() => ended,
-                () = self.clock.sleep(LEASE_TTL / 3) => { self.renew(lease).await?; continue; }
+                () = self.clock.sleep(LEASE_TTL / 3) => {
+                    self.renew(lease).await?;
+                    acting.iter().for_each(|acting| acting.extend(lease.until_ms));
+                    continue;
+                }
                 () = self.hold.dropped() => {
                     warn!("{left} steps in flight are dropped; they are looked for when the run goes on");
                     self.flush(lease, draft).await?;
@@ -446,7 +456,7 @@ impl Worker {
         }
     }
 
-    async fn try_step(&self, state: &RunState, open: &OpenStep, known: Before) -> Body {
+    async fn try_step(&self, state: &RunState, open: &OpenStep, known: Before, acting: Option<Acting>) -> Body {
         let (step, attempts, limits) = (open.step, open.attempts, &self.rules.limits);
         let found = known.forgot_since.is_some() || known.again && open.may_have_acted();
         if let Some(body) = gate::hold_back(&self.hold, state, open, found, limits, self.clock.now()).await {
@@ -467,6 +477,7 @@ impl Worker {
             started_at,
             attempts,
             forgot_since: known.forgot_since,
+            acting,
         };
         let doing = Box::pin(self.performer.perform(state, &this).instrument(span));
         let tried = crash::within(|| format!("{} step={step}", state.run), doing).await;

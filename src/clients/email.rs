@@ -22,7 +22,7 @@ use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter,
 use lettre::{Address, Message};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Error, safe_text};
+use super::{Acting, Error, safe_text};
 use crate::crash;
 use crate::ids::IdempotencyKey;
 
@@ -211,16 +211,17 @@ impl Email {
 
     /// Sends a mail; returns the server's words, which hold its queue id. `Retry`: not handed over. `Refused`: it will not
     /// be. `Unknown`: handed over, answer lost; there must be no second mail.
-    pub async fn send(&self, mail: &Mail) -> Result<String, Error> {
-        self.send_composed(&self.compose(mail)?).await
+    pub async fn send(&self, acting: &Acting, mail: &Mail) -> Result<String, Error> {
+        self.send_composed(acting, &self.compose(mail)?).await
     }
 
     /// The same for bytes that were built before.
-    pub async fn send_composed(&self, mail: &Composed) -> Result<String, Error> {
+    pub async fn send_composed(&self, acting: &Acting, mail: &Composed) -> Result<String, Error> {
         let place = crash::at(|| "email".to_owned());
         place.passes("mail.before");
         let mut connection = self.hand_shake(mail).await?;
         place.passes("mail.text");
+        acting.may_leave()?;
         // From here on the server may have the mail.
         let answer = match tokio::time::timeout(self.settings.after_dot, connection.message(&mail.bytes)).await {
             Ok(Ok(response)) => response,

@@ -2,6 +2,7 @@
 //! the classes of failure, and the forms in which vendors ask us to wait. No policy, no retries: whoever calls decides from
 //! the class whether and when to try again, because only the journal knows what was tried before.
 
+mod acting;
 pub mod billing;
 pub mod claude;
 pub mod email;
@@ -16,6 +17,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 
+pub use self::acting::{Acting, LEASE_LEFT_MIN};
 use crate::crash;
 use crate::failure::{Failure, FailureClass};
 

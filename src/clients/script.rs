@@ -18,6 +18,16 @@ pub(super) enum Act {
     Away,
 }
 
+/// The permission to act, for as long as a test takes.
+pub(super) fn acting() -> super::Acting {
+    super::Acting::until(crate::clock::Clock::system(), i64::MAX)
+}
+
+/// The same of a worker that stood still past its lease.
+pub(super) fn lease_over() -> super::Acting {
+    super::Acting::until(crate::clock::Clock::system(), 0)
+}
+
 /// Starts a server that plays a script, one line a request; its last line is repeated.
 pub(super) async fn server(script: Vec<Act>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -39,6 +39,7 @@ pub(crate) fn row(run: &RunId, ticket: i64, wake_ms: Option<i64>) -> RunRow {
         opened_ms: MONDAY_MS,
         first_answer_ms: None,
         closed_ms: None,
+        attention: None,
         wake_ms,
         steps: 0,
         usage: Usage::default(),

@@ -29,6 +29,8 @@ pub struct RunFilter {
     pub text: Option<String>,
     /// The ticket.
     pub ticket: Option<TicketId>,
+    /// Ended, and a person must look at something all the same.
+    pub attention: bool,
     /// Opened at this time or later.
     pub since_ms: Option<i64>,
 }

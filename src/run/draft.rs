@@ -116,6 +116,7 @@ pub fn row_of(state: &RunState) -> RunRow {
         opened_ms: state.opened_at.as_millisecond(),
         first_answer_ms: state.first_answer_at.map(|at| at.as_millisecond()),
         closed_ms: state.closed_at.map(|at| at.as_millisecond()),
+        attention: state.attention(),
         wake_ms,
         steps: state.steps,
         usage: state.usage,

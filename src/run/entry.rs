@@ -167,6 +167,11 @@ pub enum Body {
         /// How it was noticed: `assigned`, `replied`, `solved`, `closed`, `merged`, `deleted`, `page`.
         how: String,
     },
+    /// What was promised before the run's end is due, and is not sent in shadow mode; it goes on if the mode returns.
+    HeldBack {
+        /// What, in a sentence for people.
+        what: String,
+    },
     /// A person lets a parked run go on where it stopped, or takes it.
     Reopened {
         /// Who.
@@ -295,6 +300,8 @@ pub enum StepResult {
         /// `assigned`, `replied`, `solved`, `closed`, `merged`, `deleted`, `page`.
         how: String,
     },
+    /// The effect was not sent, and no earlier try has done it: shadow mode came in between.
+    HeldBack,
     /// Given up.
     Failed {
         /// Why.

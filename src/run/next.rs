@@ -14,6 +14,7 @@ use crate::run::entry::{Body, Decision, FailureClass, Outcome, Work};
 use crate::run::handover::{self, HoldingTexts};
 use crate::run::recheck::{Recheck, recheck};
 use crate::run::row::ApprovalState;
+use crate::run::shadow;
 use crate::run::state::{Approval, Call, CallState, OpenStep, RULE_CALL, RunState, Turn};
 
 /// Limits of one run, each a setting. At a limit the ticket goes to a person.
@@ -136,20 +137,8 @@ pub enum Next {
 /// Decides what a run does now.
 pub fn next(state: &RunState, rules: &Rules, now: Timestamp) -> Next {
     match decide(state, rules, now) {
-        Next::Start(works) if rules.mode == Mode::Shadow => in_shadow(works),
+        Next::Start(works) if rules.mode == Mode::Shadow => shadow::instead(state, works, now),
         next => next,
-    }
-}
-
-/// In shadow mode an effect is not started: the run ends with what would have been done.
-fn in_shadow(works: Vec<Work>) -> Next {
-    let effect = works.iter().find_map(|work| match work {
-        Work::Tool { intent, .. } if intent.tool().kind() != ToolKind::Read => Some(intent.clone()),
-        _ => None,
-    });
-    match effect {
-        Some(would) => Next::Record(vec![Body::RunClosed { outcome: Outcome::Shadowed { would } }]),
-        None => Next::Start(works),
     }
 }
 

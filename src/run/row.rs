@@ -77,6 +77,8 @@ pub struct RunRow {
     pub first_answer_ms: Option<i64>,
     /// When it ended.
     pub closed_ms: Option<i64>,
+    /// What a person must look at although the run has ended; `None`: nothing.
+    pub attention: Option<String>,
     /// When it can be claimed; `None`: not until something is appended.
     pub wake_ms: Option<i64>,
     /// Steps so far.

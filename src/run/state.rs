@@ -16,6 +16,7 @@ use crate::run::cost::Usage;
 use crate::run::entry::{Body, Decision, Entry, Failure, FailureClass, ModelCall, Outcome, StepResult, Work};
 use crate::run::handover;
 use crate::run::row::{ApprovalState, RunStatus};
+use crate::run::shadow;
 use crate::ticket::{Message, Ticket};
 
 /// An entry that cannot follow the ones before it.
@@ -256,6 +257,10 @@ pub struct RunState {
     pub told: bool,
     /// What happened after the run's end that a colleague must learn of.
     pub untold: Vec<String>,
+    /// What of that could not be written to the ticket: a page shows it.
+    pub unheard: Vec<String>,
+    /// What shadow mode holds back after the run's end, and since when.
+    pub held_back: Option<(String, Timestamp)>,
     /// How it ended.
     pub outcome: Option<Outcome>,
     /// When it ended.
@@ -308,6 +313,8 @@ impl RunState {
             taken_over: false,
             told: false,
             untold: Vec::new(),
+            unheard: Vec::new(),
+            held_back: None,
             outcome: None,
             closed_at: None,
             steps: 0,
@@ -339,6 +346,7 @@ impl RunState {
                     | Body::StepFinished { .. }
                     | Body::StepDelayed { .. }
                     | Body::StepRetried { .. }
+                    | Body::HeldBack { .. }
                     | Body::Reopened { .. }
             )
         {
@@ -426,6 +434,12 @@ impl RunState {
                 turn.reminded = true;
             }
             Body::TakenOver { .. } => self.taken_over = true,
+            Body::HeldBack { what } => {
+                if self.outcome.is_none() {
+                    return Err("the run has not ended".to_owned());
+                }
+                self.held_back = Some((what.clone(), at));
+            }
             Body::Reopened { .. } => {
                 if !matches!(self.outcome, Some(Outcome::Failed { .. })) {
                     return Err("only a parked run is reopened".to_owned());
@@ -435,6 +449,7 @@ impl RunState {
                 self.outcome = None;
                 self.closed_at = None;
                 self.ended = None;
+                self.held_back = None;
                 self.failures.clear();
                 if let Some(closing) = self.closing_failed.take() {
                     if let Work::Tool { call, .. } = &closing.work
@@ -512,6 +527,9 @@ impl RunState {
                 self.approval_in(id, ApprovalState::Held)?.state = ApprovalState::Executing;
             }
         }
+        if matches!(work, Work::Mail { .. } | Work::Note { .. }) {
+            self.held_back = None;
+        }
         self.next_step = StepNo(step.0 + 1);
         self.steps += 1;
         let open = OpenStep {
@@ -538,6 +556,7 @@ impl RunState {
                 result,
                 StepResult::CustomerWroteFirst { .. }
                     | StepResult::PersonFirst { .. }
+                    | StepResult::HeldBack
                     | StepResult::Tool { is_error: true, .. }
             );
             self.approval_in(id, ApprovalState::Executing)?.state =
@@ -586,6 +605,11 @@ impl RunState {
                 self.untold.push(format!("A follow-up mail was due. It {how}: {}", failure.message));
                 self.failures.push((open.work.clone(), failure.clone()));
             }
+            (Work::Mail { .. } | Work::Note { .. }, StepResult::HeldBack) => {} // It stays due.
+            (Work::Mail { scheduled }, StepResult::PersonFirst { how, .. }) => {
+                self.settle_mail(*scheduled)?;
+                self.mail_not_sent(how);
+            }
             (Work::Mail { scheduled }, _) => self.settle_mail(*scheduled)?,
             (Work::Note { .. }, StepResult::Tool { stamp, .. }) => {
                 self.told = true;
@@ -594,7 +618,7 @@ impl RunState {
             }
             (Work::Note { .. }, StepResult::Failed { failure, .. }) => {
                 self.told = true;
-                self.untold.clear();
+                self.unheard.append(&mut self.untold);
                 self.failures.push((open.work.clone(), failure.clone()));
             }
             (Work::Tool { .. }, StepResult::CustomerWroteFirst { messages, stamp }) => {
@@ -606,6 +630,12 @@ impl RunState {
                 self.answer_all(&told);
             }
             (Work::Tool { .. }, StepResult::PersonFirst { .. }) => self.taken_over = true,
+            (Work::Tool { call, intent, .. }, StepResult::HeldBack) => {
+                if call.as_str() != RULE_CALL {
+                    self.call_mut(call)?.state = CallState::Waiting; // A retry judges and starts it anew.
+                }
+                self.ended = Some(shadow::end(self, intent));
+            }
             (work, StepResult::Failed { failure, call }) => {
                 if let Some(call) = call {
                     self.count(call);
@@ -740,6 +770,29 @@ impl RunState {
         Ok(())
     }
 
+    /// A mail was due when the ticket was no longer ours to write to. Whoever has it learns that it did not leave; where
+    /// nobody can be told on the ticket, a page says so.
+    fn mail_not_sent(&mut self, how: &str) {
+        let why = match how {
+            "closed" | "merged" => "the ticket is closed",
+            "deleted" => "the ticket was deleted",
+            "restored" => "the journal was put back from a backup, and the ticket was written to since",
+            _ => "a person has the ticket",
+        };
+        let said = format!("A follow-up mail was promised to the customer and was not sent when it was due: {why}.");
+        match how {
+            "closed" | "merged" | "deleted" => self.unheard.push(said),
+            _ => self.untold.push(said),
+        }
+    }
+
+    /// What a person must look at after the run's end, in sentences; `None`: nothing.
+    pub fn attention(&self) -> Option<String> {
+        let held = self.held_back.as_ref().map(|(what, _)| what);
+        let all: Vec<&str> = self.unheard.iter().chain(held).map(String::as_str).collect();
+        (self.outcome.is_some() && !all.is_empty()).then(|| all.join(" "))
+    }
+
     fn count(&mut self, call: &ModelCall) {
         self.usage = self.usage + call.usage;
         match call.cost {
@@ -807,6 +860,12 @@ impl RunState {
         let retry = self.open.values().filter_map(|open| open.retry_at_ms).min();
         if self.outcome.is_some() {
             let mail = self.next_mail().map(|mail| mail.due_ms);
+            if let Some((_, since)) = &self.held_back
+                && self.open.is_empty()
+            {
+                let look = since.as_millisecond().saturating_add(shadow::LOOK_AGAIN_MS);
+                return (RunStatus::Closed, Some(look));
+            }
             let due_now = !self.open.is_empty() || !self.untold.is_empty();
             let started = due_now.then_some(self.now.as_millisecond());
             return (RunStatus::Closed, retry.or(started).or(mail));

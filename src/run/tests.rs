@@ -98,6 +98,40 @@ fn a_try_whose_end_is_not_known_is_told_from_one_that_surely_did_not_leave() {
     assert_eq!(folded("sa").unwrap_err(), "a try of step 1 is under way");
 }
 
+/// What could not be told on the ticket after the run's end stays for a page to show.
+#[test]
+fn a_refused_note_after_the_end_is_kept_for_people() {
+    let step = StepNo;
+    let finished = |number, result| Body::StepFinished { step: step(number), result, took_ms: 1 };
+    let failed = |class| {
+        let failure = Failure { class, vendor: "zendesk".to_owned(), message: "closed".to_owned() };
+        StepResult::Failed { failure, call: None }
+    };
+    let scheduled = StepResult::Tool {
+        output: serde_json::json!({}),
+        is_error: false,
+        effect: Some(crate::policy::facts::ConfirmedEffect::Mail { after_s: 60, sent: false }),
+        reference: None,
+        stamp: None,
+    };
+    let bodies = vec![
+        Body::StepStarted { step: step(1), work: mail(60) },
+        finished(1, scheduled),
+        Body::RunClosed { outcome: Outcome::Resolved },
+        Body::StepStarted { step: step(2), work: Work::Mail { scheduled: step(1) } },
+        finished(2, failed(FailureClass::Unknown)),
+        Body::StepStarted { step: step(3), work: Work::Note { text: "x".to_owned() } },
+    ];
+    let mut entries = vec![opened()];
+    entries.extend((1..).zip(bodies).map(|(at_s, body)| Entry::new(at(at_s), body)));
+    assert_eq!(RunState::fold(&entries).unwrap().attention(), None, "the note may still be written");
+    entries.push(Entry::new(at(9), finished(3, failed(FailureClass::Refused))));
+    let state = RunState::fold(&entries).unwrap();
+    let said = state.attention().expect("a page shows it");
+    assert!(said.contains("may have been sent"), "{said}");
+    assert_eq!(state.rest().1, None, "nothing is left to do");
+}
+
 #[test]
 fn only_mail_must_not_be_repeated() {
     let check = |work: &Work, repeatable: bool| assert_eq!(work.is_repeatable(), repeatable, "{work:?}");

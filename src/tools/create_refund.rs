@@ -29,11 +29,15 @@ pub(super) async fn perform(tools: &Tools, context: &Context<'_>, refund: &Creat
             return Ok(Performed::Lost { vendor: "stripe", message: message.to_owned() });
         }
     }
+    let Some(acting) = context.acting else {
+        return undone(tools, context, refund, Performed::HeldBack).await;
+    };
     if let Some(instead) = forbidden(tools, context, refund).await? {
         return undone(tools, context, refund, instead).await;
     }
     let (ticket, run) = (context.ticket.id, context.run);
-    match tools.stripe.refund(&context.key, &refund.payment, refund.amount(), refund.reason, ticket, run).await {
+    match tools.stripe.refund(acting, &context.key, &refund.payment, refund.amount(), refund.reason, ticket, run).await
+    {
         Ok(done) => Ok(confirmed(context, refund, &done.refund)),
         // Nothing is left of the payment: perhaps because of an earlier try of ours.
         Err(error) if matches!(error.code(), Some(ALREADY_REFUNDED | AMOUNT_TOO_LARGE)) => {

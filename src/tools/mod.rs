@@ -9,7 +9,7 @@ use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Value, json};
 
 use crate::account::AccountRead;
-use crate::clients::{self, billing::Billing, email::Email, stripe::Stripe, zendesk::Zendesk};
+use crate::clients::{self, Acting, billing::Billing, email::Email, stripe::Stripe, zendesk::Zendesk};
 use crate::clock::Clock;
 use crate::ids::{IdempotencyKey, RunId, StepNo, UserId};
 use crate::intent::{self, Intent, ToolName};
@@ -83,6 +83,8 @@ pub struct Context<'a> {
     pub may_still_run: bool,
     /// A person took the ticket on our pages: nothing new is done.
     pub taken_over: bool,
+    /// The permission to act. `None` (shadow mode): what an earlier try may have done is looked for, and nothing is sent.
+    pub acting: Option<&'a Acting>,
     /// When the step was first started.
     pub started_at: Timestamp,
     /// The journal was put back from a backup: what the run did since then stands in no entry.
@@ -112,6 +114,8 @@ pub enum Performed {
         /// `assigned`, `replied`, `solved`, `closed`, `merged`, `deleted`, `page`.
         how: String,
     },
+    /// Nothing was sent and no earlier try has done it: there is no permission to act.
+    HeldBack,
     /// It may have been done, and nothing that can still be asked will tell: never repeated, a person must look.
     Lost {
         /// At which vendor.

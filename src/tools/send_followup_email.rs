@@ -18,6 +18,9 @@ pub(super) async fn perform(
     if mail.after_s == 0 {
         return send(tools, context, mail).await;
     }
+    if context.acting.is_none() {
+        return Ok(Performed::HeldBack); // What would not be sent later is not promised now.
+    }
     if tools.email.is_none() || context.ticket.requester.address.is_none() {
         return Ok(Performed::refusal("no mail can be sent to this requester", "answer on the ticket instead"));
     }
@@ -35,6 +38,7 @@ pub async fn send(tools: &Tools, context: &Context<'_>, mail: &SendFollowupEmail
         let message = "sending was interrupted; the mail may have left and is not sent again".to_owned();
         return Ok(Performed::Lost { vendor: "email", message });
     }
+    let Some(acting) = context.acting else { return Ok(Performed::HeldBack) };
     let (Some(email), Some(address)) = (&tools.email, &context.ticket.requester.address) else {
         return Ok(Performed::refusal("no mail can be sent to this requester", "answer on the ticket instead"));
     };
@@ -42,15 +46,18 @@ pub async fn send(tools: &Tools, context: &Context<'_>, mail: &SendFollowupEmail
         return Ok(overtaken);
     }
     let queued = email
-        .send(&Mail {
-            to: address.clone(),
-            subject: mail.subject.clone(),
-            text: mail.body.clone(),
-            message_id: context.key.clone(),
-            reply_to: Some(tools.settings.support_address.clone()),
-            in_reply_to: None,
-            date: context.started_at,
-        })
+        .send(
+            acting,
+            &Mail {
+                to: address.clone(),
+                subject: mail.subject.clone(),
+                text: mail.body.clone(),
+                message_id: context.key.clone(),
+                reply_to: Some(tools.settings.support_address.clone()),
+                in_reply_to: None,
+                date: context.started_at,
+            },
+        )
         .await?;
     Ok(Performed::Answer(Answer {
         output: json!({ "mail": { "status": "sent", "due": null } }),

@@ -171,8 +171,9 @@ pub(super) async fn tell(tools: &Tools, context: &Context<'_>, html: &str) -> Re
         if let Some((stamp, reference)) = find(tools, &update).await? {
             return Ok(written(stamp, reference));
         }
+        let Some(acting) = context.acting else { return not_sent(context, Performed::HeldBack) };
         settle(tools, update.stamp).await;
-        match tools.zendesk.update(&update).await {
+        match tools.zendesk.update(acting, &update).await {
             Ok(done) => {
                 let (stamp, reference) = told(done);
                 return Ok(written(stamp, reference));
@@ -182,6 +183,15 @@ pub(super) async fn tell(tools: &Tools, context: &Context<'_>, html: &str) -> Re
         }
     }
     Err(moving())
+}
+
+/// Our earlier try was not found: ends the step without it, but only once it cannot land any more. (Nobody's write moved the
+/// stamp, so a try that is still running may.)
+fn not_sent(context: &Context<'_>, instead: Performed) -> Result<Performed, Error> {
+    if context.may_still_run {
+        return Err(Error::unsure("zendesk", Some(STILL_RUNNING), "an earlier try may still be running"));
+    }
+    Ok(instead)
 }
 
 /// One marked, guarded write. A conflict is looked into: ours (an earlier try landed), someone else's, or nothing that
@@ -198,16 +208,13 @@ async fn put(
         return Ok(Ok(done));
     }
     if context.taken_over {
-        if context.may_still_run {
-            // The stamp did not move, so a try that is still running may land.
-            return Err(Error::unsure("zendesk", Some(STILL_RUNNING), "an earlier try may still be running"));
-        }
-        return Ok(Err(taken_over()));
+        return not_sent(context, taken_over()).map(Err);
     }
+    let Some(acting) = context.acting else { return not_sent(context, Performed::HeldBack).map(Err) };
     // Also behind a write of our own: the line may deliver this one twice, within the second of that stamp.
     settle(tools, update.stamp).await;
     for _ in 0..STAMP_TRIES {
-        match tools.zendesk.update(&update).await {
+        match tools.zendesk.update(acting, &update).await {
             Ok(done) => return Ok(Ok(told(done))),
             Err(error) if error.code() == Some(UPDATE_CONFLICT) => {}
             Err(error) => {

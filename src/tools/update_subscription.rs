@@ -27,10 +27,13 @@ pub(super) async fn perform(
     {
         return settled(billing, change, done).await;
     }
+    let Some(acting) = context.acting else {
+        return undone(billing, context, change, Performed::HeldBack).await;
+    };
     if let Some(overtaken) = guard(tools, context).await? {
         return undone(billing, context, change, overtaken).await;
     }
-    match billing.act(&context.key, known.version.as_deref(), change).await {
+    match billing.act(acting, &context.key, known.version.as_deref(), change).await {
         Ok(done) => settled(billing, change, done).await,
         // The record has another version: perhaps because an earlier try of ours landed.
         Err(error) if error.code() == Some(VERSION_CONFLICT) => {

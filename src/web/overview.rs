@@ -66,6 +66,8 @@ pub(super) struct OverviewPage {
     need: Vec<ApprovalLine>,
     need_sum: String,
     failed: Vec<RunLine>,
+    /// Ended runs with something that a person must look at, each with what.
+    loose: Vec<(RunLine, String)>,
     health: Vec<HealthLine>,
     figures: Vec<Figure>,
     chart: Bars,
@@ -87,10 +89,12 @@ pub(super) async fn build(web: &Web, viewer: &Viewer) -> Result<OverviewPage, Er
     let offset_s = times.utc_offset_s();
     let failed_filter =
         RunFilter { outcome: Some("failed".to_owned()), since_ms: Some(week_ms), ..RunFilter::default() };
+    let loose_filter = RunFilter { attention: true, since_ms: Some(month_ms), ..RunFilter::default() };
     let everything = RunFilter::default();
-    let (waiting, failed, latest, counts, outcomes, categories, costs, totals, first) = tokio::try_join!(
+    let (waiting, failed, loose, latest, counts, outcomes, categories, costs, totals, first) = tokio::try_join!(
         views.approvals(ApprovalFilter::Waiting, 500),
         views.runs(&failed_filter, None, 5),
+        views.runs(&loose_filter, None, 5),
         views.runs(&everything, None, LATEST_MAX),
         views.counts(times.days_ago_ms(0)),
         views.outcomes_by_day(month_ms, offset_s),
@@ -201,6 +205,11 @@ pub(super) async fn build(web: &Web, viewer: &Viewer) -> Result<OverviewPage, Er
         need_sum: crate::web::parts::sum_waiting(&waiting),
         need: waiting.iter().take(NEED_MAX as usize).map(|row| ApprovalLine::new(row, &times, &names)).collect(),
         failed: failed.iter().map(|row| RunLine::new(row, &times)).collect(),
+        loose: loose
+            .iter()
+            .filter(|row| row.outcome.as_deref() != Some("failed")) // Those are listed as parked.
+            .map(|row| (RunLine::new(row, &times), row.attention.clone().unwrap_or_default()))
+            .collect(),
         health: health(web, &shell, &counts),
         figures,
         chart: bars(&chart_days, 150, label, |value| format!("{value:.0}")),

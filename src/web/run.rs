@@ -85,6 +85,8 @@ pub(super) struct RunPage {
     can_take_over: bool,
     /// Why it was parked; empty when it was not.
     parked: String,
+    /// What a person must look at although the run has ended; empty: nothing.
+    attention: String,
     can_retry: bool,
     approval: Option<String>,
     figures: Vec<(&'static str, String, String)>,
@@ -146,6 +148,7 @@ pub(super) async fn build(web: &Web, viewer: &Viewer, run: &RunId, chosen: Optio
         can_take_over: viewer.decides() && (row.closed_ms.is_none() || parked),
         can_retry: viewer.decides() && parked,
         parked: if parked { row.reason.clone().unwrap_or_default() } else { String::new() },
+        attention: row.attention.clone().unwrap_or_default(),
         approval: waiting.map(|approval| approval.approval.to_string()),
         figures: figures(&row, &timeline),
         total_took: format::duration(timeline.active_ms),
@@ -340,6 +343,10 @@ fn finished(detail: &mut Detail, result: &StepResult) {
         StepResult::CustomerWroteFirst { .. } => {
             detail.output =
                 "Not sent: the customer wrote again first. The agent reads that before it goes on.".to_owned();
+        }
+        StepResult::HeldBack => {
+            detail.output =
+                "Not sent: shadow mode came in between. An earlier try was looked for and not found.".to_owned();
         }
         StepResult::PersonFirst { how, .. } => {
             detail.output = format!("Not sent: a person has the ticket ({how}).");

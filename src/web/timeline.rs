@@ -213,6 +213,10 @@ pub(super) fn build(entries: &[Entry], chosen: Option<StepNo>, times: &Times, na
                 let (name, hint) = ("Customer wrote again".to_owned(), "joined the run".to_owned());
                 drafts.push(Draft::new(None, Actor::Person, name, hint, None));
             }
+            Body::HeldBack { what } => {
+                let hint = format::clip(what, 60);
+                drafts.push(Draft::new(None, Actor::Person, "Held back".to_owned(), hint, None));
+            }
             Body::Reopened { by } => {
                 closed_at = None;
                 drafts.push(Draft::new(None, Actor::Person, "Retried".to_owned(), names.of(by), None));
@@ -304,6 +308,10 @@ fn finish(draft: &mut Draft, at: i64, result: &StepResult, took_ms: u64) {
         }
         StepResult::CustomerWroteFirst { .. } => {
             draft.row.hint = "not sent: the customer wrote first".to_owned();
+            false
+        }
+        StepResult::HeldBack => {
+            draft.row.hint = "not sent: shadow mode".to_owned();
             false
         }
         StepResult::PersonFirst { .. } => {

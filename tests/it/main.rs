@@ -12,6 +12,7 @@ mod line;
 mod model;
 mod people;
 mod restored;
+mod shadow;
 mod simulation;
 mod waiting;
 mod walk;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::{StatusCode, Uri};
 use axum::response::IntoResponse;
+use deskhand::clients::Acting;
 use deskhand::clients::zendesk::{Assignee, Auth, IncrementalFrom, Settings, TicketUpdate, Zendesk};
 use deskhand::clock::Clock;
 use deskhand::failure::FailureClass;
@@ -99,6 +100,7 @@ async fn a_recorded_write_and_recorded_refusals_are_told_apart() {
         ("/api/v2/tickets/3.json", 400, "error_400_too_many_values.json"),
     ];
     let zendesk = client(&folder, &routes).await;
+    let acting = Acting::until(Clock::system(), i64::MAX);
     let update = |ticket: i64| TicketUpdate {
         ticket: TicketId(ticket),
         requester: UserId(1),
@@ -112,10 +114,10 @@ async fn a_recorded_write_and_recorded_refusals_are_told_apart() {
         part: None,
         stamp: "2023-09-18T23:26:01Z".parse().expect("a time"),
     };
-    let done = zendesk.update(&update(4016)).await.expect("the recorded write");
+    let done = zendesk.update(&acting, &update(4016)).await.expect("the recorded write");
     assert!(done.audit.is_some_and(|audit| audit > 0), "{done:?}");
     for (ticket, status) in [(1, 404), (2, 422), (3, 400)] {
-        let refused = zendesk.update(&update(ticket)).await.expect_err("a refusal");
+        let refused = zendesk.update(&acting, &update(ticket)).await.expect_err("a refusal");
         assert_eq!((refused.class(), refused.status()), (FailureClass::Refused, Some(status)), "{refused}");
     }
 }

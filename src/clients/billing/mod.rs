@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{Error, Http, Kind, Reply, Transport, encode, safe_text};
+use super::{Acting, Error, Http, Kind, Reply, Transport, encode, safe_text};
 use crate::account::{Customer, Order, Plan, Subscription};
 use crate::clock::Clock;
 use crate::ids::{CustomerId, IdempotencyKey, OrderId, StripeCustomerId, SubscriptionId};
@@ -232,6 +232,7 @@ impl Billing {
     /// [`VERSION_CONFLICT`]. After a lost answer ask [`Billing::operation`]: a key that it never saw is safe to send again.
     pub async fn act(
         &self,
+        acting: &Acting,
         key: &IdempotencyKey,
         version: Option<&str>,
         change: &UpdateSubscription,
@@ -253,6 +254,7 @@ impl Billing {
         if let Some(secret) = &self.settings.signing_secret {
             request = request.header("x-signature", self.signature(secret, "POST", &path, &body));
         }
+        acting.may_leave()?;
         let reply = self.http.send(request.body(body), Kind::Effect).await?;
         if !reply.is_success() {
             return Err(self.refusal(&reply, Kind::Effect));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::clients::script;
 use crate::clients::script::{Act, said, server};
 use crate::ids::{CommentId, RunId, StepNo, TicketId};
 
@@ -17,8 +18,12 @@ fn key() -> IdempotencyKey {
 }
 
 async fn change(billing: &Billing) -> Result<Operation, Error> {
+    change_under(billing, &script::acting()).await
+}
+
+async fn change_under(billing: &Billing, acting: &Acting) -> Result<Operation, Error> {
     let change = serde_json::from_value(json!({"subscription": "s_7", "quantity": 3, "explanation": "x"})).unwrap();
-    billing.act(&key(), Some("12"), &change).await
+    billing.act(acting, &key(), Some("12"), &change).await
 }
 
 const DONE: &str = r#"{"operation":{"id":"op_1","idempotency_key":"k","state":"succeeded","replayed":true}}"#;
@@ -67,4 +72,11 @@ async fn each_answer_has_its_class() {
     assert_eq!(said(&failed), "refused operation_failed");
     // Never seen: safe to send.
     assert_eq!(client(vec![Say(404, "", "{}")]).await.operation(&key()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn nothing_is_sent_under_a_lease_that_is_over() {
+    let billing = client(vec![Act::Say(200, "", DONE)]).await;
+    let refused = change_under(&billing, &script::lease_over()).await;
+    assert!(matches!(refused, Err(Error::Retry { vendor: "deskhand", .. })), "{refused:?}");
 }

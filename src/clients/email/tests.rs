@@ -6,6 +6,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::clients::script;
 use crate::clients::script::said;
 use crate::ids::{CommentId, RunId, StepNo, TicketId};
 
@@ -68,6 +69,10 @@ async fn server(phase: &'static str, does: Does) -> u16 {
 }
 
 async fn send(port: u16) -> Result<String, Error> {
+    send_under(port, &script::acting()).await
+}
+
+async fn send_under(port: u16, acting: &Acting) -> Result<String, Error> {
     let mut settings = Settings::new("127.0.0.1", "Shop <support@shop.example>");
     settings.port = port;
     settings.security = Security::Plain;
@@ -83,7 +88,7 @@ async fn send(port: u16) -> Result<String, Error> {
         in_reply_to: None,
         date: "2026-11-22T10:00:00Z".parse().unwrap(),
     };
-    Email::new(settings)?.send(&mail).await
+    Email::new(settings)?.send(acting, &mail).await
 }
 
 #[tokio::test]
@@ -107,4 +112,10 @@ async fn only_behind_the_text_is_the_outcome_unknown() {
     assert!(send(server("never", Closes).await).await.is_ok());
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     assert_eq!(said(&send(nobody).await.unwrap_err()), "retry");
+}
+
+#[tokio::test]
+async fn nothing_is_sent_under_a_lease_that_is_over() {
+    let refused = send_under(server("never", Does::Closes).await, &script::lease_over()).await;
+    assert!(matches!(refused, Err(Error::Retry { vendor: "deskhand", .. })), "{refused:?}");
 }

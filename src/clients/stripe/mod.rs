@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use self::form::Form;
-use super::{Error, Http, Kind, Reply, Transport, encode, safe_text};
+use super::{Acting, Error, Http, Kind, Reply, Transport, encode, safe_text};
 use crate::account::{Payment, Refund};
 use crate::clock::{CLOCKS_DIFFER_S, Clock};
 use crate::ids::{IdempotencyKey, PaymentId, RunId, StripeCustomerId, TicketId};
@@ -232,6 +232,7 @@ impl Stripe {
     /// that, or when in doubt, look with [`Stripe::find_refund`] first.
     pub async fn refund(
         &self,
+        acting: &Acting,
         key: &IdempotencyKey,
         payment: &PaymentId,
         amount: Money,
@@ -245,6 +246,7 @@ impl Stripe {
             .header("idempotency-key", key.as_str())
             .header("content-type", "application/x-www-form-urlencoded")
             .body(body);
+        acting.may_leave()?;
         let reply = self.http.send(request, Kind::Effect).await?;
         let request_id = reply.header("request-id").map(str::to_owned);
         if !reply.is_success() {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::clients::script;
 use crate::clients::script::{Act, said, server};
 use crate::ids::{CommentId, StepNo};
 
@@ -14,11 +15,15 @@ async fn client(script: Vec<Act>) -> Stripe {
 }
 
 async fn refund(stripe: &Stripe) -> Result<Refunded, Error> {
+    refund_under(stripe, &script::acting()).await
+}
+
+async fn refund_under(stripe: &Stripe, acting: &Acting) -> Result<Refunded, Error> {
     let run = RunId::for_trigger(TicketId(1), CommentId(2));
     let key = IdempotencyKey::for_step(&run, StepNo(3));
     let amount = Money::new(2_900, "usd".parse().unwrap());
     let reason = RefundReason::RequestedByCustomer;
-    stripe.refund(&key, &PaymentId::new("pi_1"), amount, reason, TicketId(1), &run).await
+    stripe.refund(acting, &key, &PaymentId::new("pi_1"), amount, reason, TicketId(1), &run).await
 }
 
 const MADE: &str = r#"{"id":"re_1","object":"refund","amount":2900,"currency":"usd","status":"succeeded",
@@ -85,4 +90,11 @@ async fn each_answer_has_its_class() {
     let again = Say(200, "idempotent-replayed: true\r\n", MADE);
     assert!(refund(&client(vec![again]).await).await.unwrap().replayed);
     assert_eq!(client(vec![Say(404, "", "{}")]).await.payment(&PaymentId::new("ch_1")).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn nothing_is_sent_under_a_lease_that_is_over() {
+    let stripe = client(vec![Act::Say(200, "", MADE)]).await;
+    let refused = refund_under(&stripe, &script::lease_over()).await;
+    assert!(matches!(refused, Err(Error::Retry { vendor: "deskhand", .. })), "{refused:?}");
 }

@@ -24,7 +24,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
-use super::{Error, Http, Kind, Reply, Transport, safe_text};
+use super::{Acting, Error, Http, Kind, Reply, Transport, safe_text};
 use crate::clock::Clock;
 
 const VENDOR: &str = "zendesk";

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::clients::script;
 use crate::clients::script::{Act, said, server};
 use crate::ids::{CommentId, IdempotencyKey, RunId, StepNo, TicketId, UserId};
 
@@ -14,6 +15,10 @@ async fn client(script: Vec<Act>) -> Zendesk {
 }
 
 async fn write(zendesk: &Zendesk) -> Result<Updated, Error> {
+    write_under(zendesk, &script::acting()).await
+}
+
+async fn write_under(zendesk: &Zendesk, acting: &Acting) -> Result<Updated, Error> {
     let update = TicketUpdate {
         ticket: TicketId(35),
         requester: UserId(9),
@@ -27,7 +32,7 @@ async fn write(zendesk: &Zendesk) -> Result<Updated, Error> {
         part: None,
         stamp: "2026-11-22T10:00:07Z".parse().unwrap(),
     };
-    zendesk.update(&update).await
+    zendesk.update(acting, &update).await
 }
 
 const CONFLICT: &str = r#"{"error":"UpdateConflict","description":"Safe Update prevented the update"}"#;
@@ -82,4 +87,11 @@ async fn the_helpdesks_time_is_told_by_its_answers() {
     assert_eq!(zendesk.now().to_string(), "2026-11-22T10:00:00Z");
     let _ = zendesk.head(TicketId(35)).await;
     assert_eq!(zendesk.now().to_string(), "2026-11-22T11:00:05Z");
+}
+
+#[tokio::test]
+async fn nothing_is_sent_under_a_lease_that_is_over() {
+    let zendesk = client(vec![Act::Say(200, "", "{}")]).await;
+    let refused = write_under(&zendesk, &script::lease_over()).await;
+    assert!(matches!(refused, Err(Error::Retry { vendor: "deskhand", .. })), "{refused:?}");
 }

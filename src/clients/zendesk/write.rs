@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::read::{next_cursor, part};
-use super::{Error, Kind, VENDOR, Zendesk, wire};
+use super::{Acting, Error, Kind, VENDOR, Zendesk, wire};
 use crate::clients::encode;
 use crate::ids::{CommentId, GroupId, IdempotencyKey, TicketId, UserId};
 use crate::intent::Priority;
@@ -79,8 +79,9 @@ impl Zendesk {
     /// Writes once. `Refused` with [`super::UPDATE_CONFLICT`], [`super::CLOSED`], [`super::SOLVE_INVALID`] or
     /// [`super::NOT_FOUND`]: this attempt wrote nothing (an earlier attempt under the same key may have: look with
     /// [`Zendesk::find_marker`]). `Unknown`: look before sending again, with the same stamp.
-    pub async fn update(&self, update: &TicketUpdate) -> Result<Updated, Error> {
+    pub async fn update(&self, acting: &Acting, update: &TicketUpdate) -> Result<Updated, Error> {
         let body = body(update)?;
+        acting.may_leave()?;
         let path = format!("/tickets/{}.json", update.ticket);
         let reply = self.call(Method::PUT, &path, Some(body), Kind::Effect).await?;
         let answer = self.json(reply, Kind::Effect)?;

@@ -89,7 +89,8 @@ fn retire_batch(connection: &Connection, runs: &[i64], before_ms: i64, now_ms: i
 /// `None` when it may not leave any more.
 fn retire_run(connection: &Connection, no: i64, before_ms: i64, now_ms: i64) -> Result<Option<u64>, Fault> {
     let sql = format!(
-        "UPDATE runs SET retired_ms = ?3, subject = '{GONE}', requester = '', reason = NULL WHERE {MAY_LEAVE} AND no = ?2"
+        "UPDATE runs SET retired_ms = ?3, subject = '{GONE}', requester = '', reason = NULL, attention = NULL
+         WHERE {MAY_LEAVE} AND no = ?2"
     );
     if connection.prepare_cached(&sql)?.execute(params![before_ms, no, now_ms])? == 0 {
         return Ok(None);

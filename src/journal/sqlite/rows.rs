@@ -15,7 +15,7 @@ use crate::run::row::{ApprovalRow, ApprovalState, CallRow, RunRow, RunStatus, To
 /// What [`run_row`] reads, of `runs`.
 pub(super) const RUN_COLUMNS: &str = "run, ticket, subject, requester, status, outcome, rule, reason, category, language, \
      model, asked_ms, opened_ms, first_answer_ms, closed_ms, wake_ms, steps, input, cache_write_5m, cache_write_1h, \
-     cache_read, output, cost_micros, unpriced_calls";
+     cache_read, output, cost_micros, unpriced_calls, attention";
 
 /// What [`approval_row`] reads, of `approvals AS a JOIN runs AS r ON r.no = a.run`.
 pub(super) const APPROVAL_COLUMNS: &str = "a.approval, r.run, a.step, a.state, a.rule, a.why, a.intent, a.amount_minor, \
@@ -80,6 +80,7 @@ pub(super) fn run_row(row: &Row<'_>) -> Result<RunRow, rusqlite::Error> {
         usage: usage(row, 17)?,
         cost_micros: row.get(22)?,
         unpriced_calls: row.get(23)?,
+        attention: row.get(24)?,
     })
 }
 
@@ -114,10 +115,10 @@ pub(super) fn insert_run(connection: &Connection, row: &RunRow, len: u64) -> Res
     let mut statement = connection.prepare_cached(
         "INSERT INTO runs (run, ticket, subject, requester, status, outcome, rule, reason, category, language, model,
              asked_ms, opened_ms, first_answer_ms, closed_ms, wake_ms, claimable_ms, steps, input, cache_write_5m,
-             cache_write_1h, cache_read, output, cost_micros, unpriced_calls, len)
+             cache_write_1h, cache_read, output, cost_micros, unpriced_calls, attention, len)
          VALUES (:run, :ticket, :subject, :requester, :status, :outcome, :rule, :reason, :category, :language, :model,
              :asked_ms, :opened_ms, :first_answer_ms, :closed_ms, :wake_ms, :wake_ms, :steps, :input, :cache_write_5m,
-             :cache_write_1h, :cache_read, :output, :cost_micros, :unpriced_calls, :len)",
+             :cache_write_1h, :cache_read, :output, :cost_micros, :unpriced_calls, :attention, :len)",
     )?;
     statement.execute(named_params! {
         ":run": row.run.as_str(),
@@ -144,6 +145,7 @@ pub(super) fn insert_run(connection: &Connection, row: &RunRow, len: u64) -> Res
         ":output": row.usage.output,
         ":cost_micros": row.cost_micros,
         ":unpriced_calls": row.unpriced_calls,
+        ":attention": row.attention,
         ":len": len,
     })?;
     Ok(connection.last_insert_rowid())
@@ -182,10 +184,10 @@ pub(super) fn update_run(connection: &Connection, no: i64, row: &RunRow, len: u6
     })?;
     connection
         .prepare_cached(
-            "UPDATE runs SET status = ?2, outcome = ?3, closed_ms = ?4
-             WHERE no = ?1 AND (status <> ?2 OR outcome IS NOT ?3 OR closed_ms IS NOT ?4)",
+            "UPDATE runs SET status = ?2, outcome = ?3, closed_ms = ?4, attention = ?5
+             WHERE no = ?1 AND (status <> ?2 OR outcome IS NOT ?3 OR closed_ms IS NOT ?4 OR attention IS NOT ?5)",
         )?
-        .execute(params![no, row.status.as_str(), row.outcome, row.closed_ms])?;
+        .execute(params![no, row.status.as_str(), row.outcome, row.closed_ms, row.attention])?;
     connection
         .prepare_cached("UPDATE runs SET category = ?2 WHERE no = ?1 AND category IS NOT ?2")?
         .execute(params![no, row.category])?;

@@ -85,6 +85,9 @@ pub(super) fn runs_query(filter: &RunFilter, before: Option<&(i64, RunId)>, limi
     if let Some(ticket) = filter.ticket {
         query.and("ticket = ?", [Value::from(ticket.0)]);
     }
+    if filter.attention {
+        query.and("attention IS NOT NULL", []); // The condition of runs_attention, word for word.
+    }
     if let Some(since_ms) = filter.since_ms {
         query.and("opened_ms >= ?", [Value::from(since_ms)]);
     }
@@ -99,7 +102,7 @@ pub(super) fn runs_query(filter: &RunFilter, before: Option<&(i64, RunId)>, limi
         false => query.conditions.join(" AND "),
     };
     query.values.push(Value::from(i64::from(limit)));
-    // runs_opened; or runs_status, runs_outcome, runs_ticket when they are narrower.
+    // runs_opened; or runs_status, runs_attention, runs_outcome, runs_ticket when they are narrower.
     let sql = format!("SELECT {RUN_COLUMNS} FROM runs WHERE {conditions} ORDER BY opened_ms DESC, run DESC LIMIT ?");
     (sql, query.values)
 }

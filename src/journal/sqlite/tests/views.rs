@@ -285,5 +285,6 @@ async fn lists_use_their_indexes() {
     check(all(), "runs_opened");
     check(RunFilter { status: Some(RunStatus::WaitingVendor), ..all() }, "runs_status");
     check(RunFilter { outcome: Some("failed".to_owned()), ..all() }, "runs_outcome");
+    check(RunFilter { attention: true, since_ms: Some(1), ..all() }, "runs_attention");
     check(RunFilter { category: Some("refunds".to_owned()), ..all() }, "runs_category");
 }

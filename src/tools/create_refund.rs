@@ -35,8 +35,8 @@ pub(super) async fn perform(tools: &Tools, context: &Context<'_>, refund: &Creat
     if let Some(instead) = forbidden(tools, context, refund).await? {
         return undone(tools, context, refund, instead).await;
     }
-    let (ticket, run) = (context.ticket.id, context.run);
-    match tools.stripe.refund(acting, &context.key, &refund.payment, refund.amount(), refund.reason, ticket, run).await
+    let origin = (context.ticket.id, context.run);
+    match tools.stripe.refund(acting, &context.key, &refund.payment, refund.amount(), refund.reason, origin).await
     {
         Ok(done) => Ok(confirmed(context, refund, &done.refund)),
         // Nothing is left of the payment: perhaps because of an earlier try of ours.

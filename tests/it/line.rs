@@ -32,7 +32,7 @@ pub enum Wrong {
     StillRunning,
     /// The connection breaks at once, and the request arrives just before the next but one that matches.
     StillRunningLong,
-    /// Before it arrives, everything that is still on its way arrives.
+    /// Before it arrives, everything that is still on its way to the same path arrives.
     Overtaken,
     /// Before it arrives, this is done to the world.
     First(fn(&deskhand::sim::world::World)),
@@ -155,8 +155,14 @@ impl Inner {
             Wrong::Twice => drop(self.pass(&request).await),
             Wrong::First(deed) => deed(&self.world),
             Wrong::Overtaken => {
-                let held = std::mem::take(&mut *self.held.lock().unwrap());
-                for late in held {
+                let path = |target: &str| target.split('?').next().unwrap_or_default().to_owned();
+                let here = path(&request.target);
+                let (due, kept) = {
+                    let mut held = self.held.lock().unwrap();
+                    held.drain(..).partition::<Vec<Held>, _>(|late| path(&late.request.target) == here)
+                };
+                self.held.lock().unwrap().extend(kept);
+                for late in due {
                     self.pass(&late.request).await;
                 }
             }

@@ -237,8 +237,7 @@ impl Stripe {
         payment: &PaymentId,
         amount: Money,
         reason: RefundReason,
-        ticket: TicketId,
-        run: &RunId,
+        (ticket, run): (TicketId, &RunId),
     ) -> Result<Refunded, Error> {
         let body = refund_form(key, payment, amount, reason, ticket, run);
         let request = self

@@ -23,7 +23,7 @@ async fn refund_under(stripe: &Stripe, acting: &Acting) -> Result<Refunded, Erro
     let key = IdempotencyKey::for_step(&run, StepNo(3));
     let amount = Money::new(2_900, "usd".parse().unwrap());
     let reason = RefundReason::RequestedByCustomer;
-    stripe.refund(acting, &key, &PaymentId::new("pi_1"), amount, reason, TicketId(1), &run).await
+    stripe.refund(acting, &key, &PaymentId::new("pi_1"), amount, reason, (TicketId(1), &run)).await
 }
 
 const MADE: &str = r#"{"id":"re_1","object":"refund","amount":2900,"currency":"usd","status":"succeeded",

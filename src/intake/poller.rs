@@ -3,7 +3,7 @@
 //! Two lanes into one queue, both idempotent on (ticket, newest requester comment): the ticket list, polled every few seconds,
 //! is fast and may miss; the incremental export lags by a minute and never loses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -14,8 +14,8 @@ use crate::clients::{self};
 use crate::clock::Clock;
 use crate::ids::{RunId, TicketId, UserId};
 use crate::journal::brake::{self, Brake};
-use crate::journal::{self, Arrival, Cursor, Journal, TicketHistory};
-use crate::policy::signals;
+use crate::journal::{self, Arrival, Aside, Cursor, Journal, TicketHistory};
+use crate::policy::{Judgement, RuleId, Verdict, signals};
 use crate::run::draft::Draft;
 use crate::run::entry::{Body, Entry, Outcome};
 use crate::run::state::{Broken, RunState};
@@ -34,6 +34,14 @@ const LIST_PAGES_MAX: u32 = 10;
 const INCREMENTAL_START_MIN_S: i64 = 120;
 /// Stamps count whole seconds: after one, a ticket's stamp stands for one state of it only.
 const STAMP_SETTLES_S: i64 = 1;
+/// So often in a row a ticket's messages may be unreadable, while the list of tickets is answered, before it is set aside: the
+/// helpdesk as a whole may be in trouble for a moment.
+const READS_FAILED_MAX: u32 = 3;
+/// More tickets than this in one page that cannot be read are no trouble of single tickets: the turn ends, and the page is read
+/// again as a whole.
+const ASIDE_PER_PAGE_MAX: usize = 10;
+/// So many of the tickets that were set aside are tried in one turn.
+const ASIDE_TRIES_MAX: usize = 10;
 /// How many tickets' stamps are remembered, to spare reading a ticket that did not change.
 const SEEN_MAX: usize = 10_000;
 
@@ -62,6 +70,10 @@ pub struct Poller {
     watermark: Timestamp,
     /// Stamps of tickets as last looked at.
     seen: BTreeMap<TicketId, Timestamp>,
+    /// How often in a row a ticket could not be read although the helpdesk answers.
+    failing: BTreeMap<TicketId, u32>,
+    /// Where among the tickets that were set aside the next turn goes on.
+    aside_from: usize,
 }
 
 /// Why a turn of intake did not come to an end; the cursor has not moved past what is on disk.
@@ -82,7 +94,16 @@ impl Poller {
     /// A poller that starts from the journal's cursor.
     pub fn new(journal: Arc<dyn Journal>, zendesk: Zendesk, clock: Clock, settings: Settings) -> Self {
         let watermark = settings.first_start_at;
-        Self { journal, zendesk, clock, settings, watermark, seen: BTreeMap::new() }
+        Self {
+            journal,
+            zendesk,
+            clock,
+            settings,
+            watermark,
+            seen: BTreeMap::new(),
+            failing: BTreeMap::new(),
+            aside_from: 0,
+        }
     }
 
     /// One turn of the list lane: what changed since the last one. Returns how many runs were opened or joined.
@@ -108,7 +129,7 @@ impl Poller {
 
     /// One turn of the incremental lane: to the end of the stream, page by page, each page's runs and cursor in one commit.
     pub async fn tick_incremental(&mut self) -> Result<usize, Error> {
-        let mut arrived = 0;
+        let mut arrived = self.tick_aside().await?;
         loop {
             let from = match self.journal.cursor(INCREMENTAL).await? {
                 Some(cursor) => IncrementalFrom::Cursor(cursor),
@@ -132,6 +153,26 @@ impl Poller {
         }
     }
 
+    /// Tries tickets that were set aside once more, some in each turn.
+    async fn tick_aside(&mut self) -> Result<usize, Error> {
+        let aside = self.journal.set_aside().await?;
+        let start = if self.aside_from < aside.len() { self.aside_from } else { 0 };
+        self.aside_from = start + ASIDE_TRIES_MAX;
+        let (mut heads, mut gone) = (Vec::new(), Vec::new());
+        for Aside { ticket, .. } in aside.into_iter().skip(start).take(ASIDE_TRIES_MAX) {
+            self.seen.remove(&ticket);
+            match self.zendesk.head(ticket).await {
+                Ok(head) => heads.push(head),
+                Err(clients::Error::Refused { status: Some(404), .. }) => gone.push(Arrival::BackIn { ticket }),
+                Err(failed) => debug!(ticket.id = %ticket, "it stays set aside: {failed}"),
+            }
+        }
+        if !gone.is_empty() {
+            self.journal.admit(gone, None).await?;
+        }
+        Ok(self.take_in(heads, None).await?.unwrap_or(0))
+    }
+
     /// Takes in a page; `None` when it must be read again: nothing of it was written, or a brake lets no new run in. News still
     /// join open runs then; the cursor stays where it is, so that nothing is lost.
     async fn take_in(&mut self, heads: Vec<TicketHead>, cursor: Option<Cursor>) -> Result<Option<usize>, Error> {
@@ -151,8 +192,10 @@ impl Poller {
             order.push(head.id);
             newest_by_ticket.insert(head.id, head);
         }
+        let aside: BTreeSet<TicketId> = self.journal.set_aside().await?.into_iter().map(|one| one.ticket).collect();
         let mut arrivals = Vec::new();
         let mut stamps = Vec::new();
+        let mut put_aside = 0;
         for id in order {
             let Some(head) = newest_by_ticket.remove(&id) else { continue };
             if draining && self.journal.ticket_history(id, 0).await?.open.is_none() {
@@ -175,8 +218,22 @@ impl Poller {
             if !is_ahead {
                 stamps.push((id, head.updated_at));
             }
-            if let Some(arrival) = self.look_at(head).await? {
-                arrivals.push(arrival);
+            match self.look_at(head).await {
+                Ok(arrival) => {
+                    self.failing.remove(&id);
+                    arrivals.extend(arrival);
+                    arrivals.extend(aside.contains(&id).then_some(Arrival::BackIn { ticket: id }));
+                }
+                // One ticket must not keep all others out. It is taken down in the same commit and tried again.
+                Err(failed) if self.is_of_one_ticket(id, &failed) && put_aside < ASIDE_PER_PAGE_MAX => {
+                    put_aside += 1;
+                    let why = failed.to_string().lines().next().unwrap_or_default().to_owned();
+                    if !aside.contains(&id) {
+                        error!(ticket.id = %id, "the ticket is set aside and tried again: {failed}");
+                        arrivals.push(Arrival::SetAside { ticket: id, why, at_ms: self.clock.now_ms() });
+                    }
+                }
+                Err(failed) => return Err(failed),
             }
         }
         // Reading takes a while; a brake that was pulled meanwhile holds as well.
@@ -184,9 +241,10 @@ impl Poller {
         if opens && brake::pulled(&*self.journal).await?.is_some_and(|pulled| pulled.brake != Brake::Paused) {
             return Ok(None);
         }
-        let count = arrivals.len();
+        let is_news = |arrival: &&Arrival| matches!(arrival, Arrival::Open { .. } | Arrival::Join { .. });
+        let count = arrivals.iter().filter(is_news).count();
         let cursor = cursor.filter(|_| !held);
-        if count > 0 || cursor.is_some() {
+        if !arrivals.is_empty() || cursor.is_some() {
             match self.journal.admit(arrivals.clone(), cursor.clone()).await {
                 Ok(_) => {}
                 Err(journal::Error::Moved { run, .. }) => {
@@ -202,6 +260,22 @@ impl Poller {
         }
         self.seen.extend(stamps);
         Ok(Some(count).filter(|_| !held))
+    }
+
+    /// Whether a failure is this ticket's alone: its run cannot be read, or the helpdesk answers and refuses this one, or gives
+    /// no answer to it again and again.
+    fn is_of_one_ticket(&mut self, ticket: TicketId, failed: &Error) -> bool {
+        match failed {
+            Error::Journal(journal::Error::Corrupt(_) | journal::Error::NoSuchRun(_)) | Error::Broken(_) => true,
+            Error::Journal(_) => false,
+            Error::Zendesk(clients::Error::Refused { status, .. }) => status.is_some_and(|status| status != 401),
+            Error::Zendesk(failed) if failed.retry_after().is_some() => false,
+            Error::Zendesk(_) => {
+                let times = self.failing.entry(ticket).or_default();
+                *times += 1;
+                *times >= READS_FAILED_MAX
+            }
+        }
     }
 
     /// What a changed ticket means: a new run, news for an open one, or nothing.
@@ -224,11 +298,7 @@ impl Poller {
         }
         if let Some(open) = &history.open {
             let entries = self.journal.entries(&open.run).await?;
-            return Ok(join(&entries, &ticket, self.settings.me, now).unwrap_or_else(|broken| {
-                // The run is looked after elsewhere; one broken run must not keep all other tickets out.
-                error!(run.id = %open.run, "news cannot join the run: {broken}");
-                None
-            }));
+            return Ok(join(&entries, &ticket, self.settings.me, now)?);
         }
         if ticket.status == TicketStatus::Deleted {
             return Ok(None);
@@ -253,6 +323,12 @@ impl Poller {
             entries.push(Entry::new(now, Body::RunClosed { outcome }));
             info!(run.id = %run, ticket.id = %ticket.id, "skipped: {reason}");
         } else {
+            if history.unreadable {
+                // Nobody knows what the earlier run did, so nothing is done by rules alone: a person reads these words.
+                let why = "an earlier run of this ticket cannot be read, so it is not known what it did";
+                let judgement = Judgement::new(RuleId::AgentBroke, Verdict::Escalate, why);
+                entries.push(Entry::new(now, Body::Judged { call: None, judgement }));
+            }
             info!(run.id = %run, ticket.id = %ticket.id, "picked up");
         }
         let (_, entries, projection) = Draft::open(entries)?.take();

@@ -210,6 +210,31 @@ pub enum Arrival {
         /// How it stands with them.
         projection: Box<Projection>,
     },
+    /// A ticket that cannot be read, or whose run cannot: it is tried again until it can be.
+    SetAside {
+        /// Which.
+        ticket: TicketId,
+        /// Why, for people; no address or message text.
+        why: String,
+        /// When, in milliseconds since the Unix epoch.
+        at_ms: i64,
+    },
+    /// A ticket that was set aside was read after all.
+    BackIn {
+        /// Which.
+        ticket: TicketId,
+    },
+}
+
+/// A ticket that intake could not take in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aside {
+    /// Which.
+    pub ticket: TicketId,
+    /// Why, for people.
+    pub why: String,
+    /// Since when, in milliseconds since the Unix epoch.
+    pub since_ms: i64,
 }
 
 /// What became of an arrival.
@@ -221,6 +246,8 @@ pub enum Admitted {
     Known,
     /// The news joined their run.
     Joined,
+    /// A ticket was set aside, or is no longer.
+    Noted,
 }
 
 /// How far a lane of intake has read.
@@ -252,6 +279,8 @@ pub struct TicketHistory {
     pub runs: Vec<RunId>,
     /// How many of them were opened since the asked time and were not skipped.
     pub recent: u32,
+    /// One of them was parked because its entries cannot be read: what it did is not known.
+    pub unreadable: bool,
 }
 
 /// The journal. SQLite now; PostgreSQL will be its second implementation.
@@ -262,6 +291,9 @@ pub trait Journal: Send + Sync + 'static {
 
     /// How far a lane has read.
     async fn cursor(&self, lane: &str) -> Result<Option<String>, Error>;
+
+    /// The tickets that were set aside, the longest first.
+    async fn set_aside(&self) -> Result<Vec<Aside>, Error>;
 
     /// What is known of a ticket.
     async fn ticket_history(&self, ticket: TicketId, since_ms: i64) -> Result<TicketHistory, Error>;
@@ -302,7 +334,8 @@ pub trait Journal: Send + Sync + 'static {
     ) -> Result<(), Error>;
 
     /// Ends a run whose entries cannot be read or folded, so that it is not claimed for ever: its row says `failed` and why,
-    /// its entries stay as they are. [`Error::StaleLease`] if another worker has it.
+    /// its entries stay as they are. Its approvals are withdrawn; a refund in flight counts as unknown from then on, one that
+    /// awaited a person is released. Its ticket is set aside, so that intake looks for words that only this run knew. [`Error::StaleLease`] if another worker has it.
     async fn park(&self, lease: &Lease, reason: &str, now_ms: i64) -> Result<(), Error>;
 
     /// Appends without a lease: a person's decision, a take-over, news. The worker that holds the run sees

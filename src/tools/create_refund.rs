@@ -36,8 +36,7 @@ pub(super) async fn perform(tools: &Tools, context: &Context<'_>, refund: &Creat
         return undone(tools, context, refund, instead).await;
     }
     let origin = (context.ticket.id, context.run);
-    match tools.stripe.refund(acting, &context.key, &refund.payment, refund.amount(), refund.reason, origin).await
-    {
+    match tools.stripe.refund(acting, &context.key, &refund.payment, refund.amount(), refund.reason, origin).await {
         Ok(done) => Ok(confirmed(context, refund, &done.refund)),
         // Nothing is left of the payment: perhaps because of an earlier try of ours.
         Err(error) if matches!(error.code(), Some(ALREADY_REFUNDED | AMOUNT_TOO_LARGE)) => {

@@ -129,13 +129,24 @@ async fn find(web: &Web, id: &str) -> Result<Found, Error> {
     Ok(Found { row, entries, case })
 }
 
+/// The way on from an approval whose run cannot be read.
+async fn unreadable(web: &Web, id: &str) -> Result<Response, Error> {
+    let id: ApprovalId = id.parse().map_err(|_| Error::NotFound)?;
+    let row = web.app.views.approval(&id).await?.ok_or(Error::NotFound)?;
+    Ok(Redirect::to(&format!("/runs/{}", row.run)).into_response())
+}
+
 /// The approval: the form while it waits, what happens with it afterwards.
 pub(super) async fn page(
     State(web): State<Arc<Web>>,
     viewer: Viewer,
     Path(id): Path<String>,
 ) -> Result<Response, Error> {
-    let found = find(&web, &id).await?;
+    let found = match find(&web, &id).await {
+        // Its run's page says why nothing can be shown or decided here.
+        Err(Error::Journal(journal::Error::Corrupt(_))) => return unreadable(&web, &id).await,
+        found => found?,
+    };
     if found.row.state == ApprovalState::Waiting {
         show(&form(&web, &viewer, found, &Fields::default(), Vec::new(), None).await?)
     } else {

@@ -288,6 +288,25 @@ fn pulse(counts: &Counts) -> String {
     text
 }
 
+/// Whether new tickets come in: a brake may keep them out although the helpdesk answers.
+fn intake(shell: &Shell) -> HealthLine {
+    let found = ["stopped", "draining", "intake", "aside"]
+        .into_iter()
+        .find_map(|key| shell.reasons.iter().find(|reason| reason.key == key));
+    let Some(reason) = found else {
+        return HealthLine { name: "Intake", status: Status::new("st-ok", "Reads new tickets"), more: String::new() };
+    };
+    let words = match reason.key {
+        "stopped" => "Stopped, reads nothing",
+        "draining" => "Takes no new ticket in",
+        "intake" => "Cannot read",
+        _ => reason.words.as_str(),
+    };
+    // What a brake means stands beside the agent.
+    let more = if reason.is_brake { String::new() } else { reason.more.clone() };
+    HealthLine { name: "Intake", status: Status::new("st-warn", words), more }
+}
+
 fn health(web: &Web, shell: &Shell, counts: &Counts) -> Vec<HealthLine> {
     let settings = &web.app.settings;
     let of = |key: &str| shell.reasons.iter().find(|reason| reason.key == key);
@@ -323,7 +342,7 @@ fn health(web: &Web, shell: &Shell, counts: &Counts) -> Vec<HealthLine> {
     let model = if settings.stand_in { "Scripted stand-in" } else { "Claude API" };
     vec![
         agent,
-        line("Intake", "intake", "Cannot read", "Reads new tickets"),
+        intake(shell),
         HealthLine { name: "Vendors", status: vendors, more: String::new() },
         line("Model", "spend", "Money used up", model),
         line("Journal", "journal", "Cannot be written", "Written and read"),

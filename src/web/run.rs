@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::ids::{RunId, StepNo, ToolCallId};
+use crate::journal;
 use crate::money::group;
 use crate::policy::{Judgement, Verdict};
 use crate::run::entry::{Body, Entry, ModelCall, StepResult, Work};
@@ -113,7 +114,7 @@ pub(super) async fn page(
 pub(super) async fn build(web: &Web, viewer: &Viewer, run: &RunId, chosen: Option<StepNo>) -> Result<RunPage, Error> {
     let row = web.app.views.run(run).await?.ok_or(Error::NotFound)?;
     let (entries, approvals, siblings) = tokio::try_join!(
-        web.app.journal.entries(run),
+        readable_entries(web, run),
         web.app.views.approvals_of_run(run),
         web.app.views.runs_of_ticket(row.ticket),
     )?;
@@ -162,6 +163,14 @@ pub(super) async fn build(web: &Web, viewer: &Viewer, run: &RunId, chosen: Optio
         detail,
         shell,
     })
+}
+
+/// The run's entries; none when they cannot be read: the row says why, and the page shows that.
+async fn readable_entries(web: &Web, run: &RunId) -> Result<Vec<Entry>, journal::Error> {
+    match web.app.journal.entries(run).await {
+        Err(journal::Error::Corrupt(_)) => Ok(Vec::new()),
+        entries => entries,
+    }
 }
 
 impl RunPage {

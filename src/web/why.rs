@@ -4,7 +4,7 @@
 use crate::health::Trouble;
 use crate::journal::brake::{Brake, Pulled};
 use crate::journal::views::{Counts, RunFilter};
-use crate::journal::{self, brake};
+use crate::journal::{self, Aside, brake};
 use crate::money::Money;
 use crate::run::row::{RunRow, RunStatus};
 use crate::web::Web;
@@ -13,10 +13,13 @@ use crate::web::format::{self, Moment, Times};
 /// So many waiting runs are counted one by one.
 const COUNTED_MAX: u32 = 1_000;
 
+/// So many of the tickets that were set aside are named.
+const ASIDE_NAMED_MAX: usize = 5;
+
 /// One reason.
 #[derive(Debug, Clone)]
 pub(super) struct Reason {
-    /// One word for machines: `stopped`, `paused`, `draining`, `journal`, `vendor`, `intake`, `spend`, `refund_day`.
+    /// One word for machines: `stopped`, `paused`, `draining`, `journal`, `vendor`, `intake`, `aside`, `spend`, `refund_day`.
     pub(super) key: &'static str,
     /// Whose, for `vendor`: its name.
     pub(super) vendor: &'static str,
@@ -50,6 +53,7 @@ pub(super) async fn reasons(web: &Web, times: &Times, counts: &Counts) -> Result
     if !away.iter().any(|(vendor, _)| *vendor == "zendesk") {
         found.extend(health.intake().map(|trouble| of_intake(&trouble, times)));
     }
+    found.extend(of_aside(&web.app.journal.set_aside().await?, times));
     found.extend(refund_days(web, times).await?);
     Ok(found)
 }
@@ -137,6 +141,23 @@ fn of_vendor(vendor: &'static str, trouble: &Trouble, rows: &[RunRow], times: &T
 fn of_intake(trouble: &Trouble, times: &Times) -> Reason {
     let more = format!("{}. None is lost: they are read as soon as it works", format::clip(&trouble.said, 120));
     reason("intake", "New tickets cannot be read".to_owned(), more, Some(trouble.since_ms), times)
+}
+
+/// Tickets that intake could not take in.
+fn of_aside(aside: &[Aside], times: &Times) -> Option<Reason> {
+    let first = aside.first()?;
+    let words = match aside.len() {
+        1 => "1 ticket cannot be read".to_owned(),
+        n => format!("{n} tickets cannot be read"),
+    };
+    let named: Vec<String> = aside.iter().take(ASIDE_NAMED_MAX).map(|one| one.ticket.to_string()).collect();
+    let more = format!(
+        "{} {}: {}. They are tried again every minute; the others go on",
+        if aside.len() == 1 { "Ticket" } else { "Tickets" },
+        named.join(", "),
+        format::clip(first.why.trim_end_matches('.'), 160)
+    );
+    Some(reason("aside", words, more, Some(first.since_ms), times))
 }
 
 fn of_spend(trouble: &Trouble, rows: &[RunRow], times: &Times) -> Reason {

@@ -44,7 +44,7 @@ use crate::clock::Clock;
 use crate::crash;
 use crate::ids::{RunId, TicketId};
 use crate::journal::{
-    Admitted, Arrival, Claimed, Conditions, Cursor, Error, Journal, Lease, OpenRun, Switch, TicketHistory,
+    Admitted, Arrival, Aside, Claimed, Conditions, Cursor, Error, Journal, Lease, OpenRun, Switch, TicketHistory,
 };
 use crate::money::Currency;
 use crate::run::entry::{Body, Entry};
@@ -171,7 +171,7 @@ impl Journal for SqliteJournal {
         let prepared: Vec<Prepared> = arrivals.into_iter().map(Prepared::new).collect();
         let place = crash::at(|| match (&*prepared, &cursor) {
             ([], Some(cursor)) => format!("cursor {}", cursor.lane),
-            (some, _) => format!("{} admit", some.iter().map(|one| one.run().as_str()).collect::<Vec<_>>().join(" ")),
+            (some, _) => format!("{} admit", some.iter().map(Prepared::of).collect::<Vec<_>>().join(" ")),
         });
         self.write_at(place, Kind::Starts, move |connection| write::admit(connection, &prepared, cursor.as_ref())).await
     }
@@ -181,6 +181,18 @@ impl Journal for SqliteJournal {
         self.read(move |connection| {
             let mut statement = connection.prepare_cached("SELECT position FROM cursors WHERE lane = ?1")?;
             Ok(statement.query_row([lane], |row| row.get(0)).optional()?)
+        })
+        .await
+    }
+
+    async fn set_aside(&self) -> Result<Vec<Aside>, Error> {
+        self.read(|connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT ticket, why, since_ms FROM aside ORDER BY since_ms, ticket")?;
+            let rows = statement.query_map([], |row| {
+                Ok(Aside { ticket: TicketId(row.get(0)?), why: row.get(1)?, since_ms: row.get(2)? })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
         })
         .await
     }
@@ -350,7 +362,8 @@ fn entries_of(connection: &Connection, run: &RunId) -> Result<Vec<Entry>, Fault>
 
 fn ticket_history(connection: &Connection, ticket: TicketId, since_ms: i64) -> Result<TicketHistory, Fault> {
     let mut statement = connection.prepare_cached(
-        "SELECT run, status, len, opened_ms >= ?2 AND outcome IS NOT 'skipped' FROM runs WHERE ticket = ?1
+        "SELECT run, status, len, opened_ms >= ?2 AND outcome IS NOT 'skipped',
+             unreadable_ms IS NOT NULL FROM runs WHERE ticket = ?1
          ORDER BY opened_ms, no",
     )?;
     let mut rows = statement.query(params![ticket.0, since_ms])?;
@@ -363,6 +376,7 @@ fn ticket_history(connection: &Connection, ticket: TicketId, since_ms: i64) -> R
             history.open = Some(OpenRun { run: run.clone(), len: row.get(2)?, status });
         }
         history.recent += u32::from(row.get::<_, bool>(3)?);
+        history.unreadable |= row.get::<_, bool>(4)?;
         history.runs.push(run);
     }
     Ok(history)

@@ -9,7 +9,7 @@ use super::fault::Fault;
 use super::job::Kind;
 use super::rows::{insert_call, insert_run, insert_tool, move_refund, put_approval, settle_claimable, update_run};
 use crate::clock::CLOCKS_DIFFER_S;
-use crate::ids::RunId;
+use crate::ids::{RunId, TicketId};
 use crate::journal::{Admitted, Arrival, Conditions, Cursor, Error, Lease};
 use crate::run::entry::Entry;
 use crate::run::refunds::{self, RefundMove};
@@ -62,14 +62,17 @@ fn line(entry: &Entry) -> Line {
 pub(super) enum Prepared {
     Open(Batch),
     Join { run: RunId, expected_len: u64, batch: Batch },
+    SetAside { ticket: TicketId, why: String, at_ms: i64 },
+    BackIn { ticket: TicketId },
 }
 
 impl Prepared {
-    /// Whose run it is.
-    pub(super) fn run(&self) -> &RunId {
+    /// Whose run it is, or which ticket.
+    pub(super) fn of(&self) -> String {
         match self {
-            Prepared::Open(batch) => &batch.projection.row.run,
-            Prepared::Join { run, .. } => run,
+            Prepared::Open(batch) => batch.projection.row.run.to_string(),
+            Prepared::Join { run, .. } => run.to_string(),
+            Prepared::SetAside { ticket, .. } | Prepared::BackIn { ticket } => format!("ticket {ticket}"),
         }
     }
 
@@ -82,6 +85,8 @@ impl Prepared {
             Arrival::Join { run, expected_len, entries, projection } => {
                 Prepared::Join { run, expected_len, batch: Batch::new(&entries, projection) }
             }
+            Arrival::SetAside { ticket, why, at_ms } => Prepared::SetAside { ticket, why, at_ms },
+            Arrival::BackIn { ticket } => Prepared::BackIn { ticket },
         }
     }
 }
@@ -115,6 +120,14 @@ pub(super) fn admit(
                 interject(connection, run, *expected_len, batch)?;
                 Admitted::Joined
             }
+            Prepared::SetAside { ticket, why, at_ms } => {
+                set_aside(connection, *ticket, why, *at_ms)?;
+                Admitted::Noted
+            }
+            Prepared::BackIn { ticket } => {
+                connection.prepare_cached("DELETE FROM aside WHERE ticket = ?1")?.execute([ticket.0])?;
+                Admitted::Noted
+            }
         });
     }
     if let Some(cursor) = cursor {
@@ -126,6 +139,17 @@ pub(super) fn admit(
             .execute([&cursor.lane, &cursor.position])?;
     }
     Ok(admitted)
+}
+
+/// Takes down a ticket that intake could not take in. One that is there keeps the time since when.
+fn set_aside(connection: &Connection, ticket: TicketId, why: &str, at_ms: i64) -> Result<(), Fault> {
+    connection
+        .prepare_cached(
+            "INSERT INTO aside (ticket, why, since_ms) VALUES (?1, ?2, ?3)
+             ON CONFLICT (ticket) DO UPDATE SET why = excluded.why WHERE why <> excluded.why",
+        )?
+        .execute(params![ticket.0, why, at_ms])?;
+    Ok(())
 }
 
 fn open(connection: &Connection, batch: &Batch) -> Result<Admitted, Fault> {
@@ -261,14 +285,24 @@ pub(super) fn park(connection: &Connection, lease: &Lease, reason: &str, now_ms:
     let parked = connection
         .prepare_cached(
             "UPDATE runs SET status = 'closed', outcome = 'failed', reason = ?3, closed_ms = ?4, wake_ms = NULL,
-                 claimable_ms = NULL, lease_owner = NULL, lease_until_ms = NULL, claims_without_progress = 0
-             WHERE run = ?1 AND lease_token = ?2",
+                 claimable_ms = NULL, lease_owner = NULL, lease_until_ms = NULL, claims_without_progress = 0,
+                 unreadable_ms = ?4
+             WHERE run = ?1 AND lease_token = ?2 RETURNING no, ticket",
         )?
-        .execute(params![lease.run.as_str(), lease.token, reason, now_ms])?;
-    match parked {
-        0 => Err(Error::StaleLease { run: lease.run.clone(), token: lease.token }.into()),
-        _ => Ok(()),
+        .query_row(params![lease.run.as_str(), lease.token, reason, now_ms], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((no, ticket)) = parked else {
+        return Err(Error::StaleLease { run: lease.run.clone(), token: lease.token }.into());
+    };
+    let no: i64 = no;
+    for sql in [
+        "UPDATE approvals SET state = 'withdrawn' WHERE run = ?1 AND state IN ('waiting', 'held', 'executing')",
+        "UPDATE refunds SET state = CASE state WHEN 'in_flight' THEN 'unknown' ELSE 'released' END
+         WHERE run = ?1 AND state IN ('in_flight', 'awaiting')",
+    ] {
+        connection.prepare_cached(sql)?.execute([no])?;
     }
+    set_aside(connection, TicketId(ticket), "its run was parked because its entries cannot be read", now_ms)
 }
 
 /// Appends without a lease.

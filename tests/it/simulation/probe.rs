@@ -10,7 +10,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use deskhand::ids::{RunId, TicketId};
 use deskhand::journal::sqlite::SqliteJournal;
-use deskhand::journal::{Admitted, Arrival, Claimed, Conditions, Cursor, Error, Journal, Lease, Switch, TicketHistory};
+use deskhand::journal::{
+    Admitted, Arrival, Aside, Claimed, Conditions, Cursor, Error, Journal, Lease, Switch, TicketHistory,
+};
 use deskhand::money::Currency;
 use deskhand::run::entry::Entry;
 use deskhand::run::row::Projection;
@@ -156,9 +158,10 @@ impl Probe {
 impl Journal for Probe {
     async fn admit(&self, arrivals: Vec<Arrival>, cursor: Option<Cursor>) -> Result<Vec<Admitted>, Error> {
         self.note(|seen| {
-            seen.moved.extend(arrivals.iter().map(|arrival| match arrival {
-                Arrival::Open { projection, .. } => projection.row.run.clone(),
-                Arrival::Join { run, .. } => run.clone(),
+            seen.moved.extend(arrivals.iter().filter_map(|arrival| match arrival {
+                Arrival::Open { projection, .. } => Some(projection.row.run.clone()),
+                Arrival::Join { run, .. } => Some(run.clone()),
+                Arrival::SetAside { .. } | Arrival::BackIn { .. } => None,
             }));
         });
         self.through("admit", self.inner.admit(arrivals, cursor)).await
@@ -166,6 +169,10 @@ impl Journal for Probe {
 
     async fn cursor(&self, lane: &str) -> Result<Option<String>, Error> {
         self.through("cursor", self.inner.cursor(lane)).await
+    }
+
+    async fn set_aside(&self) -> Result<Vec<Aside>, Error> {
+        self.inner.set_aside().await
     }
 
     async fn ticket_history(&self, ticket: TicketId, since_ms: i64) -> Result<TicketHistory, Error> {

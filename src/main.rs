@@ -232,6 +232,12 @@ struct CrashtestArgs {
     /// Die at this boundary only (may be given several times)
     #[arg(long, value_name = "NAME", conflicts_with_all = ["list", "kills"])]
     only: Vec<String>,
+    /// With --only: die there each time, as a step that ends its process whenever it is tried; the run must be parked
+    #[arg(long, requires = "only")]
+    always: bool,
+    /// With --only: panic there instead of dying; the process must live
+    #[arg(long, requires = "only")]
+    panic: bool,
     /// How many worlds are played side by side [default: the machine's cores, at most 4]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
@@ -387,6 +393,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
                 world: args.world,
                 tickets: args.tickets,
                 seed: args.seed,
+                always: args.always,
+                panic: args.panic,
                 only: args.only,
                 list: args.list,
                 jobs: args.jobs.unwrap_or(cores.min(4)),

@@ -38,6 +38,9 @@ pub const LEASE_TTL: Duration = Duration::from_secs(9);
 const WRITE_AGAIN_FOR_MS: i64 = 15 * 60_000;
 /// The longest pause between two such tries.
 const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// From which claim without progress on a run is a suspect. A process that ends takes all that it worked on with it: the first
+/// time says little, and the third is the last.
+const SUSPECT_FROM_CLAIM: u32 = 3;
 /// A suspect that finds another one moving looks again after this long, in milliseconds.
 const SUSPECT_WAITS_MS: i64 = 500;
 /// The shortest rest of a run for which there is nothing to do, in milliseconds, whatever its row says.
@@ -110,10 +113,10 @@ impl Worker {
             claimed => claimed?,
         };
         let Some(claimed) = claimed else { return Ok(false) };
-        // A run that was claimed before without a trace may have ended its process: suspects go one after the other, so that
-        // the innocent ones show that they are.
+        // A run that was claimed again and again without a trace may have ended its process: suspects go one after the other,
+        // so that the innocent ones show that they are.
         let turn = match claimed.claims_without_progress {
-            0 | 1 => None,
+            ..SUSPECT_FROM_CLAIM => None,
             _ => match self.hold.suspect(self.clock.now_ms()) {
                 Some(turn) => Some(turn),
                 None => {

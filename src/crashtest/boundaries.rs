@@ -108,20 +108,42 @@ impl Pass {
     }
 }
 
-/// A pass that dies at these boundaries only, once each.
+/// How often a pass that always dies at a boundary dies there at most. The third death parks the run; a few more show that
+/// nothing did.
+const ALWAYS_MAX: usize = 8;
+
+/// A pass that dies at these boundaries only.
 #[derive(Debug, Default)]
 pub(super) struct Only {
-    pub(super) left: BTreeSet<String>,
+    names: BTreeSet<String>,
+    /// Each time that it comes to them, instead of once.
+    always: bool,
     pub(super) deaths: Vec<String>,
 }
 
 impl Only {
+    /// Once at each of these.
+    pub(super) fn once(names: impl IntoIterator<Item = String>) -> Self {
+        Self { names: names.into_iter().collect(), always: false, deaths: Vec::new() }
+    }
+
+    /// At each of these whenever it comes to them.
+    pub(super) fn always(names: impl IntoIterator<Item = String>) -> Self {
+        Self { always: true, ..Self::once(names) }
+    }
+
     pub(super) fn dies_at(&mut self, name: &str) -> bool {
-        let dies = self.left.remove(name);
+        let times = self.deaths.iter().filter(|death| *death == name).count();
+        let dies = self.names.contains(name) && times < if self.always { ALWAYS_MAX } else { 1 };
         if dies {
             self.deaths.push(name.to_owned());
         }
         dies
+    }
+
+    /// One of the boundaries that nobody came to.
+    pub(super) fn never_met(&self) -> Option<&str> {
+        self.names.iter().find(|name| !self.deaths.contains(name)).map(String::as_str)
     }
 }
 

@@ -32,12 +32,20 @@ pub async fn run() {
             let gone = gone.lock().unwrap_or_else(PoisonError::into_inner);
             tell(&Told::At(boundary.to_owned()));
             // The sender lives as long as the process.
-            let _ = gone.recv();
+            if let Ok(Leave::Panic) = gone.recv() {
+                panic!("the crash test broke it on purpose");
+            }
         });
     }
     if let Err(failed) = work(*start, &clock, &mut orders).await {
         tell(&Told::Failed(failed));
     }
+}
+
+/// How a thread leaves the boundary at which it stands.
+enum Leave {
+    Go,
+    Panic,
 }
 
 /// What reaches the desk's own task.
@@ -47,13 +55,18 @@ enum Heard {
 }
 
 /// Reads orders. Leave to go and the time are passed on here, because the desk's threads may all stand at a boundary.
-fn listen(go: &mpsc::Sender<()>, forward: &UnboundedSender<Heard>) {
+fn listen(go: &mpsc::Sender<Leave>, forward: &UnboundedSender<Heard>) {
     let mut clock: Option<Clock> = None;
     for line in std::io::stdin().lock().lines() {
         let Ok(order) = line.map_err(drop).and_then(|line| serde_json::from_str(&line).map_err(drop)) else { break };
         let heard = match order {
+            // The receiver lives as long as the process.
             Order::Go => {
-                let _ = go.send(()); // The receiver lives as long as the process.
+                let _ = go.send(Leave::Go);
+                continue;
+            }
+            Order::Panic => {
+                let _ = go.send(Leave::Panic);
                 continue;
             }
             Order::Advance(to) => {

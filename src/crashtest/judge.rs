@@ -159,6 +159,7 @@ mod tests {
             notes: Vec::new(),
             fields: String::new(),
             runs: 1,
+            refunds: 0,
             mail_unknown: false,
             parked: false,
         }

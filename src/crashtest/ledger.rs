@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::Error;
@@ -14,10 +15,11 @@ use crate::failure::FailureClass;
 use crate::ids::RunId;
 use crate::journal::Journal as _;
 use crate::journal::sqlite::SqliteJournal;
+use crate::policy::RuleId;
 use crate::run::entry::{Body, Entry, ModelCall, StepResult};
 
 /// How a ticket ended.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct TicketEnd {
     /// The outcome of its newest run, with the rule.
     pub(super) outcome: String,
@@ -25,6 +27,8 @@ pub(super) struct TicketEnd {
     pub(super) with_a_person: bool,
     /// How many runs it had; each answers once at most.
     pub(super) runs: usize,
+    /// How many refunds were made for it.
+    pub(super) refunds: usize,
     /// Refunds, changes of subscriptions, mails; sorted.
     pub(super) effects: Vec<String>,
     /// Our public comments, oldest first.
@@ -120,6 +124,8 @@ fn ticket_end<'a>(
     // Refunds by the ticket that is attached to them, so that one under a wrong key is seen as well.
     let others = ticket.effects.iter().filter(|effect| effect.tool != "create_refund");
     let others = others.map(|effect| format!("{} {}", effect.tool, effect.args));
+    let refunds: Vec<String> = refunds.collect();
+    let count = refunds.len();
     let mut effects: Vec<String> = others.chain(refunds).collect();
     effects.sort();
     let field = |name: &str| snapshot[name].to_string();
@@ -136,12 +142,13 @@ fn ticket_end<'a>(
         },
         with_a_person: matches!(ticket.outcome.as_str(), "escalated" | "waiting_approval"),
         runs: ticket.runs.len(),
+        refunds: count,
         effects,
         replies: ours(true),
         notes: ours(false),
         fields: ["status", "assignee", "group", "priority", "tags", "followups"].map(field).join(" "),
         mail_unknown,
-        parked: parked || ticket.outcome == "failed",
+        parked: parked || ticket.outcome == "failed" || ticket.rule.as_deref() == Some(RuleId::AgentBroke.as_str()),
     }
 }
 

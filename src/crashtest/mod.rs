@@ -54,6 +54,10 @@ pub struct Options {
     pub seed: u64,
     /// Die at these boundaries only.
     pub only: Vec<String>,
+    /// With `only`: die there each time, as a step does that ends its process whenever it is tried.
+    pub always: bool,
+    /// With `only`: the worker panics there, and the process lives.
+    pub panic: bool,
     /// Only list the boundaries.
     pub list: bool,
     /// How many worlds are played side by side.
@@ -165,9 +169,19 @@ impl Reaper for Lister {
     }
 }
 
-impl Reaper for Only {
+/// Dies where it was told to, or lets the worker panic there.
+struct There {
+    only: Only,
+    panics: bool,
+}
+
+impl Reaper for There {
     fn dies_at(&mut self, boundary: &str) -> bool {
-        Only::dies_at(self, boundary)
+        self.only.dies_at(boundary)
+    }
+
+    fn panics(&self) -> bool {
+        self.panics
     }
 }
 
@@ -304,12 +318,16 @@ impl Test {
 
     /// Dies at the named boundaries only.
     async fn only(&self, undisturbed: &Ended) -> Result<Report, Error> {
-        let mut only = Only { left: self.options.only.iter().cloned().collect(), deaths: Vec::new() };
-        let played = self.play(self.armed(), &mut only).await?;
-        if let Some(never) = only.left.into_iter().next() {
-            return Err(Error::NoSuchBoundary(never));
+        let names = self.options.only.iter().cloned();
+        let only = if self.options.always { Only::always(names) } else { Only::once(names) };
+        let mut there = There { only, panics: self.options.panic };
+        let played = self.play(self.armed(), &mut there).await?;
+        let only = there.only;
+        if let Some(never) = only.never_met() {
+            return Err(Error::NoSuchBoundary(never.to_owned()));
         }
         let mut report = Report::new(&self.options, &self.files.name, undisturbed);
+        report.ends = played.ended.tickets.clone();
         report.add(self.one_by_one(undisturbed, played, only.deaths.clone()));
         report.boundaries(&Boundaries::tried(only.deaths));
         report.time_ms = self.watch.elapsed_ms();
@@ -361,9 +379,9 @@ impl Test {
     async fn culprits(&self, undisturbed: &Ended, suspects: Vec<String>) -> Result<Vec<String>, Error> {
         let mut culprits = Vec::new();
         for suspect in suspects.into_iter().take(SUSPECTS_MAX) {
-            let mut only = Only { left: BTreeSet::from([suspect.clone()]), deaths: Vec::new() };
-            let played = self.play(self.armed(), &mut only).await?;
-            if self.one_by_one(undisturbed, played, only.deaths).findings.all().next().is_some() {
+            let mut there = There { only: Only::once([suspect.clone()]), panics: false };
+            let played = self.play(self.armed(), &mut there).await?;
+            if self.one_by_one(undisturbed, played, there.only.deaths).findings.all().next().is_some() {
                 culprits.push(suspect);
             }
         }

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use serde::Serialize;
 
 use super::boundaries::Boundaries;
+use super::ledger::TicketEnd;
 use super::{Ended, Error, Options, PassResult, Spent, judge};
 use crate::money::{Cost, group};
 
@@ -24,6 +25,8 @@ pub(super) struct Report {
     undisturbed: Vec<String>,
     /// Killed at random moments rather than at boundaries.
     random: bool,
+    /// The worker panicked at the boundaries, and the process lived.
+    panics: bool,
     /// Worlds that were played with deaths.
     passes: usize,
     /// Boundaries tried, by kind.
@@ -57,6 +60,9 @@ pub(super) struct Report {
     start_max_ms: u64,
     /// What it took altogether, in milliseconds.
     pub(super) time_ms: u64,
+    /// How each ticket ended, where only chosen boundaries were tried.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) ends: BTreeMap<i64, TicketEnd>,
     /// Boundaries, or worlds, that break a guarantee.
     pub(super) culprits: Vec<String>,
     /// How to repeat what broke.
@@ -72,12 +78,16 @@ impl Report {
         let folder = options.world.as_ref().map(|folder| format!(" --world {}", folder.display())).unwrap_or_default();
         let faults = if options.faults.is_empty() { String::new() } else { format!(" --faults {}", options.faults) };
         let random = options.kills.map(|_| format!(" --workers {}{faults}", options.workers)).unwrap_or_default();
+        let mut only: String = options.only.iter().map(|name| format!(" --only '{name}'")).collect();
+        only += if options.always { " --always" } else { "" };
+        only += if options.panic { " --panic" } else { "" };
         Self {
             world: world.to_owned(),
             seed: options.seed,
             tickets: undisturbed.tickets.len(),
             undisturbed: judge::broken_by_itself(undisturbed),
             random: options.kills.is_some(),
+            panics: options.panic,
             passes: 0,
             tried: BTreeMap::new(),
             not_tried: Vec::new(),
@@ -96,10 +106,11 @@ impl Report {
             start_median_ms: 0,
             start_max_ms: 0,
             time_ms: 0,
+            ends: BTreeMap::new(),
             culprits: Vec::new(),
             repeat: Vec::new(),
             starts_ms: Vec::new(),
-            command: format!("deskhand crashtest{folder} --tickets {}{random}", options.tickets),
+            command: format!("deskhand crashtest{folder} --tickets {}{random}{only}", options.tickets),
         }
     }
 
@@ -181,7 +192,8 @@ impl Report {
             )?;
             lines(out, &self.missed)?;
         }
-        writeln!(out, "  deaths           {} by kill -9, in {} worlds", self.deaths, self.passes)?;
+        let by = if self.panics { "a panic, the process lived" } else { "kill -9" };
+        writeln!(out, "  deaths           {} by {by}, in {} worlds", self.deaths, self.passes)?;
         if !self.undisturbed.is_empty() {
             writeln!(out, "  undisturbed      {} are broken although nobody died", self.undisturbed.len())?;
             lines(out, &self.undisturbed)?;
@@ -200,7 +212,7 @@ impl Report {
         if self.parked > 0 {
             writeln!(
                 out,
-                "  parked           {} runs that were killed in one step again and again; a person has them",
+                "  parked           {} runs that broke in one step again and again; a person has them",
                 self.parked
             )?;
         }

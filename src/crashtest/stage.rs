@@ -55,6 +55,10 @@ pub(super) trait Reaper: Send {
     fn dies_at(&mut self, _boundary: &str) -> bool {
         false
     }
+    /// Whether the worker panics there instead, and the process lives.
+    fn panics(&self) -> bool {
+        false
+    }
     /// After how many milliseconds of work the desk that starts now dies, wherever it is; `None`: it lives.
     fn life_ms(&mut self) -> Option<u64> {
         None
@@ -150,6 +154,11 @@ impl Stage {
             match told? {
                 Told::Hello => desk.order(&self.first_order()).await?,
                 Told::At(boundary) if reaper.dies_at(&boundary) => {
+                    if reaper.panics() {
+                        moved = true;
+                        desk.order(&Order::Panic).await?;
+                        continue;
+                    }
                     desk.kill().await?;
                     return Ok(End::Died);
                 }

@@ -29,6 +29,8 @@ pub(super) enum Order {
     Start(Box<Start>),
     /// Pass the boundary at which the desk stands.
     Go,
+    /// Panic at it.
+    Panic,
     /// The world's time moved to this moment.
     Advance(Timestamp),
     /// Say how the runs stand, and which of these comments (ticket, comment) no run knows.

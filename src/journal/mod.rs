@@ -181,8 +181,9 @@ pub struct Claimed {
     pub lease: Lease,
     /// Its entries, oldest first.
     pub entries: Vec<Entry>,
-    /// How often it was claimed, this time included, since something was last appended under a lease. A run that is claimed
-    /// again and again without progress kills its workers.
+    /// How often it was claimed, this time included, since something was last appended under a lease; the claim under which that
+    /// was done counts as the first. That a step is tried again is no progress. A run that is claimed again and again without
+    /// progress kills its workers.
     pub claims_without_progress: u32,
     /// The journal was put back from a backup after this run's customer had written. What the run did since this time, in
     /// milliseconds since the Unix epoch, may stand in no entry: each effect is looked for at the vendor before it is sent.

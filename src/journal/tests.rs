@@ -280,12 +280,19 @@ pub(crate) mod checks {
         let (count, lease, entries) = claim_count(20_000).await;
         assert_eq!((count, entries), (3, 2));
         journal.release(stale).await.unwrap();
-        journal.append(&lease, 2, vec![note(2)], rows(1, Some(0))).await.unwrap();
-        assert_eq!(claim_count(30_000).await.0, 1);
+        // Nor is it that a step is tried again, or that nothing was to be written.
+        let again = Entry { at_ms: 1, body: Body::StepRetried { step: StepNo(1), attempt: 2 } };
+        journal.append(&lease, 2, vec![again], rows(1, Some(0))).await.unwrap();
+        journal.append(&lease, 3, vec![], rows(1, Some(0))).await.unwrap();
+        let (count, lease, _) = claim_count(30_000).await;
+        assert_eq!(count, 4);
+        // The claim under which something new was written is the first.
+        journal.append(&lease, 3, vec![note(2)], rows(1, Some(0))).await.unwrap();
+        assert_eq!(claim_count(40_000).await.0, 2);
         // A worker that gives its lease back was not killed by the run.
-        let (_, lease, _) = claim_count(40_000).await;
+        let (_, lease, _) = claim_count(50_000).await;
         journal.release(lease).await.unwrap();
-        assert_eq!(claim_count(40_000).await.0, 1);
+        assert_eq!(claim_count(50_000).await.0, 1);
     }
 
     pub(crate) async fn an_append_that_saw_less_is_refused(journal: &dyn Journal) {

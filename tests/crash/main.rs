@@ -15,6 +15,13 @@ fn crashtest(arguments: &[&str]) -> (bool, Value) {
     (output.status.success(), report)
 }
 
+/// The boundaries that an undisturbed world comes to.
+fn boundaries(folder: &str) -> Vec<String> {
+    let (listed, names) = crashtest(&["--world", folder, "--list"]);
+    assert!(listed, "{names}");
+    serde_json::from_value(names).expect("a list of names")
+}
+
 fn number(report: &Value, key: &str) -> u64 {
     report[key].as_u64().unwrap_or_else(|| panic!("`{key}` is no number: {report}"))
 }
@@ -46,6 +53,37 @@ fn dead_at_every_boundary_of_a_refund_and_an_answer_nothing_is_lost_or_doubled()
     assert!(number(report, "mails_unknown") > 0, "a mail was interrupted and nobody was told: {report}");
     assert!(number(report, "deaths") > 80, "{report}");
     assert!(number(report, "tokens_saved") > 0, "{report}");
+}
+
+/// A step that ends its process, or its worker, each time it is tried: a model call, a look at an order, a refund; and a run
+/// whose end is in no step at all.
+#[test]
+fn what_breaks_its_worker_each_time_is_parked_and_a_person_has_it() {
+    let world = refund_world();
+    let folder = world.path().display().to_string();
+    let names = boundaries(&folder);
+    let named = |part: &str, kind: &str| {
+        let found = names.iter().find(|name| name.contains(part) && name.ends_with(kind));
+        found.unwrap_or_else(|| panic!("no boundary `{part} … {kind}` in {names:#?}")).clone()
+    };
+    let check = |name: &str, how: &[&str], refunds: &[u64]| {
+        let arguments = [&["--world", &folder, "--only", name, "--always"], how].concat();
+        let result = crashtest(&arguments);
+        assert_held(&result);
+        let report = &result.1;
+        assert_eq!(number(report, "parked"), 1, "{name} {how:?}: {report}");
+        assert!((3..=8).contains(&number(report, "deaths")), "{name} {how:?}: {report}");
+        let ticket = &report["ends"]["1"];
+        assert_eq!(ticket["with_a_person"], json!(true), "{name} {how:?}: {report}");
+        assert!(refunds.contains(&number(ticket, "refunds")), "{name} {how:?}: {report}");
+    };
+    let refund = "stripe POST /stripe/v1/refunds";
+    for how in [&[][..], &["--panic"]] {
+        check(&named("claude POST", "model.before"), how, &[0, 1]);
+        check(&named(refund, "request.before"), how, &[0]);
+        check(&named("billing GET", "request.after"), how, &[0, 1]);
+    }
+    check(&named(" claim ", "journal.committed"), &[], &[0, 1]);
 }
 
 #[test]

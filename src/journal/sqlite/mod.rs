@@ -249,8 +249,11 @@ impl Journal for SqliteJournal {
         conditions: Conditions,
     ) -> Result<(), Error> {
         let (lease, batch) = (lease.clone(), Batch::new(&entries, Box::new(projection)));
-        let (kind, place) =
-            (batch.kind(), crash::at(|| format!("{} append len={expected_len}+{}", lease.run, entries.len())));
+        let kind = batch.kind();
+        let place = crash::at(|| {
+            let what = if write::is_progress(&entries) { "append" } else { "again" };
+            format!("{} {what} len={expected_len}+{}", lease.run, entries.len())
+        });
         self.write_at(place, kind, move |connection| {
             write::append(connection, &lease, expected_len, &batch, &conditions)
         })

@@ -11,7 +11,7 @@ use super::rows::{insert_call, insert_run, insert_tool, move_refund, put_approva
 use crate::clock::CLOCKS_DIFFER_S;
 use crate::ids::{RunId, TicketId};
 use crate::journal::{Admitted, Arrival, Conditions, Cursor, Error, Lease};
-use crate::run::entry::Entry;
+use crate::run::entry::{Body, Entry};
 use crate::run::refunds::{self, RefundMove};
 use crate::run::row::{Projection, RunRow, RunStatus};
 
@@ -27,6 +27,8 @@ pub(super) struct Batch {
     lines: Vec<Line>,
     refunds: Vec<RefundMove>,
     projection: Box<Projection>,
+    /// It takes the run further than the claim before could.
+    is_progress: bool,
 }
 
 impl Batch {
@@ -38,7 +40,12 @@ impl Batch {
             "`{run}` is `{}`, and no time or person would move it",
             status.as_str()
         );
-        Self { lines: entries.iter().map(line).collect(), refunds: refunds::moves(entries), projection }
+        Self {
+            lines: entries.iter().map(line).collect(),
+            refunds: refunds::moves(entries),
+            projection,
+            is_progress: is_progress(entries),
+        }
     }
 
     /// Whether something is begun with it whose end must be written later.
@@ -46,6 +53,12 @@ impl Batch {
         let starts = self.lines.iter().any(|line| line.kind == "step_started");
         if starts { Kind::Starts } else { Kind::GoesOn }
     }
+}
+
+/// Whether one of these takes a run further. That a step is tried again does not: a step that ends its worker each time would
+/// never be seen.
+pub(super) fn is_progress(entries: &[Entry]) -> bool {
+    entries.iter().any(|entry| !matches!(entry.body, Body::StepRetried { .. }))
 }
 
 fn line(entry: &Entry) -> Line {
@@ -274,9 +287,14 @@ pub(super) fn append(
         conditions::hold(connection, &lease.run, conditions)?;
     }
     extend(connection, &lease.run, &head, expected_len, batch)?;
-    connection
-        .prepare_cached("UPDATE runs SET claims_without_progress = 0 WHERE no = ?1 AND claims_without_progress > 0")?
-        .execute([head.no])?;
+    if batch.is_progress {
+        // This claim counts as the first: should it end now, with a step open, that step has ended one worker.
+        connection
+            .prepare_cached(
+                "UPDATE runs SET claims_without_progress = 1 WHERE no = ?1 AND claims_without_progress > 1",
+            )?
+            .execute([head.no])?;
+    }
     Ok(())
 }
 

@@ -30,7 +30,7 @@ const QUIET: Duration = Duration::from_millis(10);
 const NUDGE: Duration = Duration::from_millis(400);
 /// Past the end of every lease.
 const LAPSE: Duration = LEASE_TTL.saturating_add(Duration::from_secs(1));
-/// How long a world may take to come to rest, in milliseconds of real time.
+/// How long a world may take to come to rest after the last death in it, in milliseconds of real time.
 const REST_WITHIN_MS: u64 = 30 * 60_000;
 /// How long a desk may take to start, in milliseconds.
 const START_WITHIN_MS: u64 = 60_000;
@@ -80,6 +80,7 @@ pub(super) struct Stage {
     taken_up: BTreeMap<i64, i64>,
     /// How long each start of the desk took, in milliseconds.
     pub(super) starts_ms: Vec<u64>,
+    /// Since the desk was last started.
     watch: Stopwatch,
 }
 
@@ -129,6 +130,7 @@ impl Stage {
     async fn live(&mut self, reaper: &mut dyn Reaper) -> Result<End, Error> {
         let mut desk = Desk::start(&self.folder)?;
         let born = self.clock.stopwatch();
+        self.watch = self.clock.stopwatch();
         let (mut started, mut looking, mut moved) = (None::<Stopwatch>, false, true);
         let (life_ms, mut lapse_ms) = (reaper.life_ms(), reaper.lapse_ms());
         loop {

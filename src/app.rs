@@ -129,6 +129,12 @@ impl App {
     pub async fn start(config: Config, clock: Clock, options: Options) -> Result<App, Error> {
         clients::install_tls();
         let store = Arc::new(SqliteJournal::open(&config.data_dir)?);
+        match store.wake_the_future(clock.now_ms()).await {
+            Ok(0) => {}
+            Ok(runs) => warn!("the clock was set back since {runs} runs were put off; they go on now"),
+            // A disk that is full now is told elsewhere; the runs go on when their time comes.
+            Err(failed) => warn!("runs that were put off cannot be looked at: {failed}"),
+        }
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let activity = Arc::new(Activity::default());
         let health = Arc::new(Health::default());

@@ -45,6 +45,8 @@ pub struct Away {
     pub said: String,
     /// When it may be asked next.
     pub probe_at_ms: i64,
+    /// How far off that was when it was set: further off than this it lies only after the clock was set back.
+    wait_ms: i64,
     pause_ms: i64,
     probing_since_ms: Option<i64>,
 }
@@ -59,8 +61,13 @@ impl Breaker {
     pub fn look(&self, now_ms: i64) -> Asked {
         let Some(away) = &self.away else { return Asked::Go };
         match away.probing_since_ms {
-            Some(since) if now_ms - since < PROBE_LOST_AFTER_MS => Asked::Wait { until_ms: now_ms + away.pause_ms },
-            _ if now_ms < away.probe_at_ms => Asked::Wait { until_ms: away.probe_at_ms },
+            // A probe that began after now is of a clock that was set back, and counts as lost.
+            Some(since) if (0..PROBE_LOST_AFTER_MS).contains(&(now_ms - since)) => {
+                Asked::Wait { until_ms: now_ms + away.pause_ms }
+            }
+            _ if now_ms < away.probe_at_ms && away.probe_at_ms - now_ms <= away.wait_ms => {
+                Asked::Wait { until_ms: away.probe_at_ms }
+            }
             _ => Asked::Go,
         }
     }
@@ -72,6 +79,13 @@ impl Breaker {
             away.probing_since_ms = Some(now_ms);
         }
         asked
+    }
+
+    /// The probe that was taken then has not asked it: the next one may go at once. Does nothing when it is another's, or over.
+    pub fn give_back(&mut self, taken_ms: i64) {
+        if let Some(away) = &mut self.away {
+            away.probing_since_ms.take_if(|since| *since == taken_ms);
+        }
     }
 
     /// It answered, if only to refuse. Returns whether it counted as away.
@@ -91,7 +105,8 @@ impl Breaker {
                 // What was under way when the breaker opened also comes back; only the probe makes the pause longer.
                 if away.probing_since_ms.take().is_some() {
                     away.pause_ms = (away.pause_ms * 2).min(PROBE_LONGEST_MS);
-                    away.probe_at_ms = now_ms + away.pause_ms.max(asks_ms);
+                    away.wait_ms = away.pause_ms.max(asks_ms);
+                    away.probe_at_ms = now_ms + away.wait_ms;
                 }
                 false
             }
@@ -103,10 +118,12 @@ impl Breaker {
                 if self.failures < FAILURES_BEFORE_AWAY {
                     return false;
                 }
+                let wait_ms = PROBE_FIRST_MS.max(asks_ms);
                 self.away = Some(Away {
                     since_ms: self.first_failure_ms,
                     said: said.to_owned(),
-                    probe_at_ms: now_ms + PROBE_FIRST_MS.max(asks_ms),
+                    probe_at_ms: now_ms + wait_ms,
+                    wait_ms,
                     pause_ms: PROBE_FIRST_MS,
                     probing_since_ms: None,
                 });
@@ -120,13 +137,14 @@ impl Breaker {
 mod tests {
     use super::*;
 
-    /// `f` failed, `a` answered, `?` asks; a number moves the time on by so many milliseconds. Returns what each `?` heard.
+    /// `f` failed, `a` answered, `?` asks, `b` gives the probe of this moment back; a number moves the time on by so many milliseconds. Returns what each `?` heard.
     fn play(script: &str) -> (Breaker, String) {
         let (mut breaker, mut now, mut heard) = (Breaker::default(), 0_i64, String::new());
         for word in script.split_whitespace() {
             match word {
                 "f" => drop(breaker.failed(now, "busy", None)),
                 "a" => drop(breaker.answered()),
+                "b" => breaker.give_back(now),
                 "?" => heard.push_str(match breaker.ask(now) {
                     Asked::Go => "go ",
                     Asked::Wait { .. } => "wait ",
@@ -157,6 +175,12 @@ mod tests {
         check("f f f f f f f f f f 1000 ?", "go", true);
         // A probe that was dropped blocks nobody for ever.
         check("f f f f f 1000 ? 149999 ? 1 ?", "go wait go", true);
+        // One that was not used is given back, and only by whoever took it.
+        check("f f f f f 1000 ? b ?", "go go", true);
+        check("f f f f f 1000 ? 5 b ?", "go wait", true);
+        // The clock is set back by an hour: nobody waits for it to come round again.
+        check("f f f f f -3600000 ?", "go", true);
+        check("f f f f f 1000 ? -3600000 ?", "go go", true);
         // A late answer from before counts: it is there.
         check("f f f f f a ?", "go", false);
     }

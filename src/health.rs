@@ -49,6 +49,26 @@ impl std::fmt::Debug for Watch {
     }
 }
 
+/// The permission to ask some vendors, of which one that counts as away may be asked by this one alone.
+#[derive(Debug)]
+#[must_use = "a probe is given back when this is dropped"]
+pub struct Probes<'a> {
+    health: &'a Health,
+    vendors: &'a [&'static str],
+    taken_ms: i64,
+}
+
+impl Drop for Probes<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.health.lock();
+        for vendor in self.vendors {
+            if let Some(breaker) = inner.breakers.get_mut(vendor) {
+                breaker.give_back(self.taken_ms);
+            }
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     breakers: BTreeMap<&'static str, Breaker>,
@@ -65,8 +85,9 @@ impl Health {
     }
 
     /// Whether all of these vendors may be asked now; otherwise which one must be left alone the longest. Whoever is told to go
-    /// must say how it ended, by [`Health::answered`] or [`Health::failed`].
-    pub fn ask(&self, vendors: &[&'static str], now_ms: i64) -> Result<(), Wait> {
+    /// must say how it ended, by [`Health::answered`] or [`Health::failed`]; a probe of a vendor that was not asked after all
+    /// is given back when the answer is dropped.
+    pub fn ask<'a>(&'a self, vendors: &'a [&'static str], now_ms: i64) -> Result<Probes<'a>, Wait> {
         let mut inner = self.lock();
         let waits = vendors.iter().filter_map(|vendor| {
             let breaker = inner.breakers.get(vendor)?;
@@ -85,7 +106,7 @@ impl Health {
                 breaker.ask(now_ms);
             }
         }
-        Ok(())
+        Ok(Probes { health: self, vendors, taken_ms: now_ms })
     }
 
     /// These vendors answered, if only to refuse. Returns those that had counted as away.
@@ -193,9 +214,13 @@ mod tests {
         let wait = health.ask(&["zendesk", "stripe"], 500).unwrap_err();
         assert_eq!((wait.until_ms, wait.since_ms), (1_000, 0));
         // The probe of Stripe goes; a step that needs both must not use up Zendesk's.
-        assert_eq!(health.ask(&["stripe"], 1_000), Ok(()));
+        let stripe = health.ask(&["stripe"], 1_000).unwrap();
         assert!(health.ask(&["zendesk", "stripe"], 1_000).is_err());
-        assert_eq!(health.ask(&["zendesk"], 1_000), Ok(()));
+        let zendesk = health.ask(&["zendesk"], 1_000).unwrap();
+        assert!(health.ask(&["stripe"], 1_001).is_err());
+        drop(stripe); // It was not asked.
+        drop(health.ask(&["stripe"], 1_002).unwrap());
+        drop(zendesk);
         assert_eq!(health.answered(&["zendesk", "claude"]), ["zendesk"]);
         assert_eq!(health.away().iter().map(|(vendor, _)| *vendor).collect::<Vec<_>>(), ["stripe"]);
     }

@@ -4,12 +4,9 @@
 use std::path::Path;
 
 use crate::clock::Clock;
-use crate::journal::brake::{self, Brake, Pulled};
+use crate::journal::brake::{self, Brake, COMMAND_LINE as BY, Pulled};
 use crate::journal::sqlite::SqliteJournal;
 use crate::journal::{self, Journal};
-
-/// Who the audit trail names.
-const BY: &str = "command line";
 
 /// Pulls a brake and says what holds now.
 pub async fn pause(folder: &Path, brake: Brake, reason: &str) -> Result<String, journal::Error> {
@@ -20,7 +17,7 @@ pub async fn pause(folder: &Path, brake: Brake, reason: &str) -> Result<String, 
 }
 
 async fn pull(journal: &dyn Journal, brake: Brake, reason: &str) -> Result<String, journal::Error> {
-    brake::pull(journal, brake, reason, BY, Clock::system().now_ms()).await?;
+    let before = brake::pull(journal, brake, reason, BY, Clock::system().now_ms()).await?;
     let holds = brake::pulled(journal).await?;
     let stronger = holds.filter(|holds| holds.brake > brake);
     let words = match brake {
@@ -30,9 +27,17 @@ async fn pull(journal: &dyn Journal, brake: Brake, reason: &str) -> Result<Strin
             "stopped: nothing is read and nothing is done; steps in flight are dropped and looked for later"
         }
     };
-    let mut said = format!("{words}.\n");
-    if let Some(Pulled { brake, by, reason, .. }) = stronger {
-        said.push_str(&format!("A stronger brake holds already: {}, by {by} ({reason}).\n", brake.as_str()));
+    let mut said = match &stronger {
+        // What the weaker one would do is not what happens.
+        Some(Pulled { brake: holds, by, reason, .. }) => format!(
+            "the agent stays {}, by {by} ({reason}): that is stronger than {}, which is noted beside it.\n",
+            holds.as_str(),
+            brake.as_str()
+        ),
+        None => format!("{words}.\n"),
+    };
+    if let Some(Pulled { by, reason, .. }) = &before {
+        said.push_str(&format!("It was {} before, by {by} ({reason}); that reason stays.\n", brake.as_str()));
     }
     said.push_str("Nothing is lost. `deskhand resume` lets it go on.");
     Ok(said)

@@ -6,6 +6,7 @@ use tracing::{info, warn};
 use crate::agent::hold::Hold;
 use crate::agent::perform::Tried;
 use crate::failure::{Failure, FailureClass};
+use crate::health::Probes;
 use crate::intent::Intent;
 use crate::run::entry::{Body, StepResult, Work};
 use crate::run::next::Limits;
@@ -23,43 +24,54 @@ pub(super) const OURSELVES: &str = "deskhand";
 fn vendors(state: &RunState, work: &Work) -> &'static [&'static str] {
     match work {
         Work::ReadFacts if state.ticket.requester.address.is_none() => &["zendesk"],
-        Work::ReadFacts => &["zendesk", "stripe"],
+        // A billing API that is not there has never failed, and so may always be asked.
+        Work::ReadFacts => &["zendesk", "billing", "stripe"],
         Work::Route { .. } | Work::Model { .. } => &["claude"],
         Work::Mail { .. } => &["zendesk", "email"],
         Work::Note { .. } => &["zendesk"],
         Work::Tool { intent, .. } => match intent {
             Intent::CreateRefund(_) => &["zendesk", "stripe"],
             Intent::UpdateSubscription(_) => &["zendesk", "billing"],
-            Intent::SendFollowupEmail(_) | Intent::LogResolution(_) | Intent::EscalateToHuman(_) => &["zendesk"],
+            Intent::SendFollowupEmail(mail) if mail.after_s == 0 => &["zendesk", "email"],
+            Intent::LogResolution(_) | Intent::EscalateToHuman(_) => &["zendesk"],
             _ => &[],
         },
     }
 }
 
-/// Why a step is not tried now: the line to write instead. `None`: it may be.
+/// The permission to try a step, which gives back what is not used of it; or why it is not tried now, as the line to write
+/// instead.
 ///
 /// `may_have_acted` says that an earlier try's end is not known; that stays so, whatever holds the next one back.
-pub(super) async fn hold_back(
-    hold: &Hold,
+pub(super) async fn hold_back<'a>(
+    hold: &'a Hold,
     state: &RunState,
     open: &OpenStep,
     may_have_acted: bool,
     limits: &Limits,
     now: jiff::Timestamp,
-) -> Option<Body> {
+) -> Result<Probes<'a>, Body> {
     let now_ms = now.as_millisecond();
     let is_model_call = matches!(open.work, Work::Route { .. } | Work::Model { .. });
     if is_model_call && let Some(body) = spent(hold, state, open, limits, now).await {
-        return Some(body);
+        return Err(body);
     }
-    let wait = hold.health.ask(vendors(state, &open.work), now_ms).err()?;
+    let wait = match hold.health.ask(vendors(state, &open.work), now_ms) {
+        Ok(probes) => return Ok(probes),
+        Err(wait) => wait,
+    };
     // At most half as long again as it has waited already, so that a short outage is over quickly for everybody and a long one
     // fills no journal; spread, so that five hundred runs do not come back together.
     let waited_ms = (now_ms - open.started_at.as_millisecond()).max(0);
     let pause = (waited_ms / 2).clamp(wait.until_ms - now_ms, AWAY_LONGEST_MS.max(wait.until_ms - now_ms));
     let class = if may_have_acted { FailureClass::Unknown } else { FailureClass::Retry };
     let failure = Failure { class, vendor: wait.vendor.to_owned(), message: wait.said };
-    Some(put_off(state, open, failure, now_ms, pause))
+    // An outage is waited for as long as a run may take; then a person gets the ticket.
+    if waited_ms / 1_000 >= limits.wall_time_max_s {
+        let result = StepResult::Failed { failure, call: None };
+        return Err(Body::StepFinished { step: open.step, result, took_ms: 0 });
+    }
+    Err(put_off(state, open, failure, now_ms, pause))
 }
 
 async fn spent(hold: &Hold, state: &RunState, open: &OpenStep, limits: &Limits, now: jiff::Timestamp) -> Option<Body> {
@@ -99,11 +111,12 @@ pub(super) fn tell(hold: &Hold, state: &RunState, work: &Work, tried: &Tried, no
     let (failure, after) = match tried {
         Tried::Later { failure, after } => (failure, *after),
         Tried::Finished(StepResult::Failed { failure, .. }) => (failure, None),
+        // It ended by what is known; whoever was asked, if anybody, is not the one that it names.
+        Tried::Known(_) => return,
         // The effect was not sent; the helpdesk alone was asked.
         Tried::Finished(StepResult::CustomerWroteFirst { .. } | StepResult::PersonFirst { .. }) => {
             return welcome(hold, &["zendesk"]);
         }
-        Tried::Finished(StepResult::HeldBack) => return, // Nobody need have been asked.
         Tried::Finished(_) => return welcome(hold, vendors(state, work)),
     };
     let Some(vendor) = named(failure) else { return };
@@ -135,5 +148,112 @@ pub(super) fn outlast(hold: &Hold, open: &OpenStep, tried: Tried, limits: &Limit
             Tried::Later { failure, after: None }
         }
         tried => tried,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use jiff::tz::TimeZone;
+    use jiff::{SignedDuration, Timestamp};
+
+    use super::*;
+    use crate::breaker::FAILURES_BEFORE_AWAY;
+    use crate::clock::Clock;
+    use crate::health::Health;
+    use crate::ids::{CommentId, RunId, StepNo, TicketId, ToolCallId};
+    use crate::intent::SendFollowupEmail;
+    use crate::journal::sqlite::SqliteJournal;
+    use crate::run::entry::Entry;
+    use crate::run::spend::Spend;
+    use crate::run::state::RULE_CALL;
+
+    /// A run with one step that was started then.
+    fn run(at: Timestamp, work: Work) -> RunState {
+        let ticket = serde_json::from_value(serde_json::json!({
+            "id": 7, "subject": "x", "status": "open", "channel": "email",
+            "requester": {"id": 5, "name": "Ada Low", "address": "ada@low.example", "verified": false},
+            "created_at": "2026-11-20T08:00:00Z", "updated_at": "2026-11-20T08:00:00Z", "messages": [],
+        }));
+        let (run, ticket) = (RunId::for_trigger(TicketId(7), CommentId(1)), Box::new(ticket.unwrap()));
+        let opened = Body::RunOpened { run, ticket, trigger: CommentId(1), prompts: "p".to_owned() };
+        let started = Body::StepStarted { step: StepNo(1), work };
+        RunState::fold(&[Entry::new(at, opened), Entry::new(at, started)]).unwrap()
+    }
+
+    fn mail(after_s: i64) -> Work {
+        let mail = SendFollowupEmail { after_s, subject: "x".to_owned(), body: "y".to_owned() };
+        Work::Tool { call: ToolCallId::new(RULE_CALL), intent: Intent::SendFollowupEmail(mail), approval: None }
+    }
+
+    struct House {
+        hold: Hold,
+        clock: Clock,
+        limits: Limits,
+        _folder: tempfile::TempDir,
+    }
+
+    /// Nobody works; this vendor counts as away and may be probed in a second.
+    fn house(away: &'static str) -> House {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Arc::new(SqliteJournal::open(folder.path()).unwrap());
+        let clock = Clock::manual("2026-11-20T09:00:00Z".parse().unwrap());
+        let health = Arc::new(Health::default());
+        let spend = Spend { day_max_micros: i64::MAX, month_max_micros: i64::MAX };
+        for _ in 0..FAILURES_BEFORE_AWAY {
+            health.failed(away, clock.now_ms(), "busy", None);
+        }
+        let hold = Hold::new(journal, clock.clone(), health, TimeZone::UTC, spend);
+        House { hold, clock, limits: Limits { wall_time_max_s: 3_600, ..Limits::default() }, _folder: folder }
+    }
+
+    #[tokio::test]
+    async fn a_step_waits_for_a_vendor_as_long_as_a_run_may_take() {
+        let House { hold, clock, limits, _folder } = house("stripe");
+        for (waited_s, ends) in [(0, false), (3_599, false), (3_600, true)] {
+            let now = clock.now();
+            let state = run(now - SignedDuration::from_secs(waited_s), Work::ReadFacts);
+            let instead = hold_back(&hold, &state, &state.open[&StepNo(1)], false, &limits, now).await.unwrap_err();
+            let ended = matches!(instead, Body::StepFinished { result: StepResult::Failed { .. }, .. });
+            assert_eq!(ended, ends, "after {waited_s} s: {instead:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_mail_asks_the_mail_servers_breaker_when_it_is_sent_and_only_then() {
+        let House { hold, clock, limits, _folder } = house("email");
+        for (work, held) in [(mail(0), true), (mail(60), false), (Work::Mail { scheduled: StepNo(1) }, true)] {
+            let state = run(clock.now(), work);
+            let open = &state.open[&StepNo(1)];
+            let refused = hold_back(&hold, &state, open, false, &limits, clock.now()).await.is_err();
+            assert_eq!(refused, held, "{:?}", open.work);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_probe_that_was_not_used_is_given_back_and_what_is_known_anyway_tells_a_breaker_nothing() {
+        let House { hold, clock, limits, _folder } = house("stripe");
+        clock.advance(std::time::Duration::from_secs(2));
+        let state = run(clock.now(), Work::ReadFacts);
+        let open = &state.open[&StepNo(1)];
+        let failure = |vendor: &str| Failure {
+            class: FailureClass::Unknown,
+            vendor: vendor.to_owned(),
+            message: "lost".to_owned(),
+        };
+        let failed = |vendor| StepResult::Failed { failure: failure(vendor), call: None };
+        for tried in [
+            Tried::Later { failure: failure("zendesk"), after: None }, // It failed before Stripe was asked.
+            Tried::Known(failed("stripe")),
+            Tried::Finished(failed("deskhand")),
+        ] {
+            let probes = hold_back(&hold, &state, open, false, &limits, clock.now()).await.expect("the probe is free");
+            assert!(hold_back(&hold, &state, open, false, &limits, clock.now()).await.is_err(), "one at a time");
+            tell(&hold, &state, &open.work, &tried, clock.now_ms());
+            drop(probes);
+        }
+        let away: Vec<&str> = hold.health.away().into_iter().map(|(vendor, _)| vendor).collect();
+        assert_eq!(away, ["stripe"], "it was not heard of");
     }
 }

@@ -159,7 +159,8 @@ impl Hold {
     /// next one may go, so that a slow vendor does not hold up all of them. `None`: another has it.
     pub(super) fn suspect(&self, now_ms: i64) -> Option<SuspectTurn<'_>> {
         let mut since = self.suspect.lock().unwrap_or_else(PoisonError::into_inner);
-        if since.is_some_and(|since| now_ms - since < SUSPECT_ALONE_MS) {
+        // One that began after now is of a clock that was set back.
+        if since.is_some_and(|since| (0..SUSPECT_ALONE_MS).contains(&(now_ms - since))) {
             return None;
         }
         *since = Some(now_ms);

@@ -80,6 +80,8 @@ pub struct Try<'a> {
 pub enum Tried {
     /// The step has ended.
     Finished(StepResult),
+    /// The same, by what is known alone: the answer says nothing of how a vendor does now.
+    Known(StepResult),
     /// It is to be tried again under the same key.
     Later {
         /// Why.
@@ -242,10 +244,10 @@ impl Performer {
             },
             Ok(Performed::CustomerWrote { messages, stamp }) => StepResult::CustomerWroteFirst { messages, stamp },
             Ok(Performed::Person { agent, how }) => StepResult::PersonFirst { agent, how },
-            Ok(Performed::HeldBack) => StepResult::HeldBack,
+            Ok(Performed::HeldBack) => return Tried::Known(StepResult::HeldBack),
             Ok(Performed::Lost { vendor, message }) => {
                 let failure = Failure { class: FailureClass::Unknown, vendor: vendor.to_owned(), message };
-                StepResult::Failed { failure, call: None }
+                return Tried::Known(StepResult::Failed { failure, call: None });
             }
             Err(error) => return self.failed(this, &error),
         })

@@ -462,9 +462,10 @@ impl Worker {
     async fn try_step(&self, state: &RunState, open: &OpenStep, known: Before, acting: Option<Acting>) -> Body {
         let (step, attempts, limits) = (open.step, open.attempts, &self.rules.limits);
         let found = known.forgot_since.is_some() || known.again && open.may_have_acted();
-        if let Some(body) = gate::hold_back(&self.hold, state, open, found, limits, self.clock.now()).await {
-            return body;
-        }
+        let probes = match gate::hold_back(&self.hold, state, open, found, limits, self.clock.now()).await {
+            Ok(probes) => probes,
+            Err(instead) => return instead,
+        };
         let watch = self.clock.stopwatch();
         let span = info_span!("step", step.no = step.0, step.kind = kind_of(&open.work));
         // Work under a key is looked for before any further try; work without one must not be repeated when it may have left.
@@ -485,8 +486,9 @@ impl Worker {
         let doing = Box::pin(self.performer.perform(state, &this).instrument(span));
         let tried = crash::within(|| format!("{} step={step}", state.run), doing).await;
         gate::tell(&self.hold, state, &open.work, &tried, self.clock.now_ms());
+        drop(probes);
         match gate::outlast(&self.hold, open, tried, limits, self.clock.now()) {
-            Tried::Finished(result) => {
+            Tried::Finished(result) | Tried::Known(result) => {
                 if let StepResult::Failed { failure, .. } = &result {
                     warn!(step.no = step.0, "step failed: {}: {}", failure.vendor, failure.message);
                 }

@@ -8,6 +8,9 @@ pub const REASON_MAX: usize = 200;
 /// What stands in a switch that was set without a reason: the empty text means off.
 const NO_REASON: &str = "No reason was given";
 
+/// Who is named for brakes that the command line pulls.
+pub const COMMAND_LINE: &str = "command line";
+
 /// Switches under which no step starts. To be handed to an append that starts one.
 pub const NO_STEP_UNDER: &[&str] = &["paused", "stopped"];
 
@@ -73,11 +76,23 @@ pub async fn pulled(journal: &dyn Journal) -> Result<Option<Pulled>, Error> {
     Ok(strongest(journal.switches().await?))
 }
 
-/// Pulls a brake. When it returns, no step starts that the brake holds back.
-pub async fn pull(journal: &dyn Journal, brake: Brake, reason: &str, by: &str, now_ms: i64) -> Result<(), Error> {
+/// Pulls a brake. When it returns, no step starts that the brake holds back. One that is pulled already stays as it is, and
+/// comes back with who pulled it and why: the first reason is the one that people must know before they resume.
+pub async fn pull(
+    journal: &dyn Journal,
+    brake: Brake,
+    reason: &str,
+    by: &str,
+    now_ms: i64,
+) -> Result<Option<Pulled>, Error> {
+    let same = |switch: &Switch| switch.name == brake.as_str();
+    if let Some(Switch { value: reason, by, at_ms, .. }) = journal.switches().await?.into_iter().find(same) {
+        return Ok(Some(Pulled { brake, reason, by, at_ms }));
+    }
     let cut: String = reason.trim().chars().take(REASON_MAX).collect();
     let value = if cut.is_empty() { NO_REASON } else { cut.as_str() };
-    journal.set_switch(brake.as_str(), value, by, now_ms).await
+    journal.set_switch(brake.as_str(), value, by, now_ms).await?;
+    Ok(None)
 }
 
 /// Loosens every brake and says which were pulled.

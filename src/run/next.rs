@@ -228,8 +228,10 @@ fn stopped(state: &RunState, stop: &Judgement, rules: &Rules) -> Next {
 }
 
 fn resume(state: &RunState, now_ms: i64) -> Next {
-    let ready: Vec<OpenStep> =
-        state.open.values().filter(|open| open.retry_at_ms.is_none_or(|at| at <= now_ms)).cloned().collect();
+    // What was put off after now was put off by a clock that was set back since: it is not waited for a second time.
+    let is_due =
+        |open: &&OpenStep| open.retry_at_ms.is_none_or(|at| at <= now_ms) || open.touched_at.as_millisecond() > now_ms;
+    let ready: Vec<OpenStep> = state.open.values().filter(is_due).cloned().collect();
     if !ready.is_empty() {
         return Next::Resume(ready);
     }

@@ -211,8 +211,10 @@ pub struct RunState {
     pub shown_at_start: usize,
     /// When it was opened.
     pub opened_at: Timestamp,
-    /// The time of the newest entry.
+    /// The latest time of its entries.
     pub now: Timestamp,
+    /// The time of the newest entry: before `now` when the clock was set back since.
+    pub touched_at: Timestamp,
     /// How many entries it has.
     pub len: u64,
     /// The number of the next step.
@@ -291,6 +293,7 @@ impl RunState {
             ticket: (**ticket).clone(),
             opened_at: first.at(),
             now: first.at(),
+            touched_at: first.at(),
             len: 1,
             next_step: StepNo(1),
             account: None,
@@ -334,6 +337,7 @@ impl RunState {
         let at = entry.at();
         self.now = self.now.max(at);
         self.apply_body(&entry.body, at).map_err(|why| Broken { run: self.run.to_string(), seq, why })?;
+        self.touched_at = at;
         self.len = seq;
         Ok(())
     }
@@ -867,7 +871,7 @@ impl RunState {
                 return (RunStatus::Closed, Some(look));
             }
             let due_now = !self.open.is_empty() || !self.untold.is_empty();
-            let started = due_now.then_some(self.now.as_millisecond());
+            let started = due_now.then_some(self.touched_at.as_millisecond());
             return (RunStatus::Closed, retry.or(started).or(mail));
         }
         if let Some(retry_at_ms) = retry
@@ -887,7 +891,7 @@ impl RunState {
                 _ => {}
             }
         }
-        (RunStatus::Open, Some(self.now.as_millisecond()))
+        (RunStatus::Open, Some(self.touched_at.as_millisecond()))
     }
 }
 

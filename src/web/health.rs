@@ -18,7 +18,7 @@ pub(super) async fn live(State(web): State<Arc<Web>>) -> (StatusCode, &'static s
 }
 
 /// Whether pages can be served (otherwise 503), and why work does not go on, when it does not. Nobody need be signed in to ask,
-/// so it holds no words of people.
+/// so it holds no words of people. `now_ms` is the time of the clock that `since_ms` goes by: a demo's world has its own.
 pub(super) async fn ready(State(web): State<Arc<Web>>) -> (StatusCode, Json<Value>) {
     let times = web.times();
     let (journal, counts) = tokio::join!(web.app.journal.next_wake(), web.app.views.counts(times.days_ago_ms(0)));
@@ -44,5 +44,5 @@ pub(super) async fn ready(State(web): State<Arc<Web>>) -> (StatusCode, Json<Valu
         })
         .collect();
     let moving = !reasons.iter().any(|reason| reason.stops);
-    (StatusCode::OK, Json(json!({ "ready": true, "moving": moving, "why": why })))
+    (StatusCode::OK, Json(json!({ "ready": true, "moving": moving, "now_ms": times.now.as_millisecond(), "why": why })))
 }

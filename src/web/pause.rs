@@ -129,6 +129,7 @@ pub(super) async fn set(State(web): State<Arc<Web>>, posted: Posted) -> Result<R
         "resume" => drop(brake::resume(journal, by, now_ms).await?),
         word => {
             let brake = Brake::parse(word).unwrap_or(Brake::Paused);
+            // One that somebody pulled a moment before stays with their reason, which the page shows.
             brake::pull(journal, brake, fields.get("reason"), by, now_ms).await?;
         }
     }

@@ -41,7 +41,11 @@ pub(super) struct Reason {
 pub(super) async fn reasons(web: &Web, times: &Times, counts: &Counts) -> Result<Vec<Reason>, journal::Error> {
     let health = &web.app.health;
     let mut found = Vec::new();
-    found.extend(brake::pulled(&*web.app.journal).await?.map(|pulled| of_brake(&pulled, counts, times)));
+    found.extend(brake::pulled(&*web.app.journal).await?.map(|pulled| {
+        // The command line goes by the machine's clock; a demo's world has another one, and then nobody knows since when.
+        let since_ms = (!web.app.settings.demo || pulled.by != brake::COMMAND_LINE).then_some(pulled.at_ms);
+        of_brake(&pulled, since_ms, counts, times)
+    }));
     found.extend(health.journal().map(|trouble| of_journal(&trouble, times)));
     let (away, spend) = (health.away(), health.spend());
     if !away.is_empty() || spend.is_some() {
@@ -63,7 +67,7 @@ fn reason(key: &'static str, words: String, more: String, since_ms: Option<i64>,
     Reason { key, vendor: "", words, more, since, since_ms, is_brake: false, stops: false }
 }
 
-fn of_brake(pulled: &Pulled, counts: &Counts, times: &Times) -> Reason {
+fn of_brake(pulled: &Pulled, since_ms: Option<i64>, counts: &Counts, times: &Times) -> Reason {
     let (words, more) = match pulled.brake {
         Brake::Stopped => {
             ("The agent is stopped".to_owned(), "Nothing is read and nothing is done until someone resumes".to_owned())
@@ -75,7 +79,7 @@ fn of_brake(pulled: &Pulled, counts: &Counts, times: &Times) -> Reason {
         Brake::Draining => ("The agent is draining".to_owned(), dry(counts)),
     };
     let why = format::sentence(pulled.reason.trim_end_matches('.'));
-    let said = reason(pulled.brake.as_str(), words, format!("{why}. {more}"), Some(pulled.at_ms), times);
+    let said = reason(pulled.brake.as_str(), words, format!("{why}. {more}"), since_ms, times);
     Reason { is_brake: true, stops: pulled.brake.holds_steps(), ..said }
 }
 

@@ -171,9 +171,12 @@ async fn the_command_line_pauses_and_resumes_a_process_that_serves() {
     assert!(text.contains("paused") && text.contains("deskhand resume"), "{text}");
     let pulled = brake::pulled(&*app.journal).await.unwrap().unwrap();
     assert_eq!((pulled.brake, pulled.reason.as_str(), pulled.by.as_str()), (Brake::Paused, "a test", "command line"));
+    let text = said(&["pause", "--reason", "another"]).await;
+    assert!(text.contains("It was paused before, by command line (a test); that reason stays"), "{text}");
     let text = said(&["pause", "--now"]).await;
     assert!(text.contains("stopped"), "{text}");
     let text = said(&["pause", "--drain"]).await;
+    assert!(!text.contains("go on to their end"), "that is not what happens: {text}");
     assert!(text.contains("stronger"), "a weaker brake beside a stronger one changes nothing: {text}");
     let text = said(&["resume"]).await;
     assert!(text.contains("stopped") && text.contains("draining"), "{text}");

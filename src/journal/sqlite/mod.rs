@@ -110,6 +110,11 @@ impl SqliteJournal {
         }
     }
 
+    /// To be called at a start: runs that rest by a clock that was set back since can be claimed from now on.
+    pub async fn wake_the_future(&self, now_ms: i64) -> Result<usize, Error> {
+        self.write(move |connection| write::wake_the_future(connection, now_ms)).await
+    }
+
     /// What was written since it was opened.
     pub fn stats(&self) -> Stats {
         self.writer.stats()

@@ -260,6 +260,19 @@ pub(super) fn put_back(connection: &Connection, lease: &Lease, wake_ms: i64) -> 
     Ok(())
 }
 
+/// Makes runs claimable whose newest entry was written after now, and so by a clock that was set back since: their times would
+/// otherwise come that much too late. Says how many.
+pub(super) fn wake_the_future(connection: &Connection, now_ms: i64) -> Result<usize, Fault> {
+    // runs_status, then the entries of these runs by their key.
+    Ok(connection
+        .prepare_cached(
+            "UPDATE runs SET wake_ms = ?1, claimable_ms = ?1
+             WHERE status <> 'closed' AND status IN ('open', 'waiting_vendor') AND lease_owner IS NULL AND wake_ms > ?1
+                 AND (SELECT at_ms FROM entries WHERE run = runs.no ORDER BY seq DESC LIMIT 1) > ?1",
+        )?
+        .execute([now_ms])?)
+}
+
 /// Ends every lease: whoever held one is gone, because the folder is ours alone. The tokens stay, so that a stale holder is
 /// refused all the same.
 pub(super) fn end_leases(connection: &Connection) -> Result<(), rusqlite::Error> {

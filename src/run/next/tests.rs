@@ -56,6 +56,33 @@ fn at_a_limit_of_the_run_no_further_model_call_starts() {
 }
 
 #[test]
+fn a_pause_ends_at_its_time_or_when_the_clock_was_set_back_behind_its_beginning() {
+    let check = |now_s: i64, goes_on: bool| {
+        let mut state = opened();
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let failure = crate::failure::Failure {
+            class: FailureClass::Retry,
+            vendor: "stripe".to_owned(),
+            message: "away".to_owned(),
+        };
+        let step = crate::ids::StepNo(1);
+        for (second, body) in [
+            (7_000, Body::StepStarted { step, work: Work::ReadFacts }),
+            (7_200, Body::StepDelayed { step, attempt: 1, failure, retry_at_ms: 7_260_000 }),
+        ] {
+            state.apply(&Entry::new(at(second), body)).unwrap();
+        }
+        let expected = if goes_on { "Resume" } else { "Wait" };
+        let next = resume(&state, now_s * 1_000);
+        assert!(format!("{next:?}").starts_with(expected), "at {now_s}: {next:?}");
+    };
+    check(7_200, false);
+    check(7_259, false);
+    check(7_260, true);
+    check(3_600, true);
+}
+
+#[test]
 fn money_that_is_used_up_is_a_limit_and_a_crash_is_the_models_failure() {
     let check = |vendor: &str, class: FailureClass, rule: RuleId| {
         let mut state = opened();

@@ -73,6 +73,34 @@ fn decided(approval: &ApprovalId, decision: Decision) -> Entry {
     })
 }
 
+/// A run that is ended by its row: what was asked for is free again, what was in flight may have happened and counts.
+#[tokio::test]
+async fn a_parked_run_holds_no_money_but_what_may_have_gone_back() {
+    let id = ApprovalId::for_step(&run_id(1), StepNo(1));
+    for (entry, sum) in [(asked(&id, 1, 900), 0), (started(1, 700, None), 700)] {
+        let (_folder, journal) = store();
+        admit_one(&journal, 1, Some(0)).await;
+        let lease = claim(&journal, 0).await.unwrap();
+        journal.append(&lease, 1, vec![entry], rows(1, Some(0))).await.unwrap();
+        journal.park(&lease, "it cannot be read", MONDAY_MS).await.unwrap();
+        assert_eq!(journal.refunded_since(Currency::USD, MONDAY_MS).await.unwrap(), sum);
+        let history = journal.ticket_history(TicketId(1), 0).await.unwrap();
+        assert!(history.open.is_none() && history.unreadable);
+        assert_eq!(journal.set_aside().await.unwrap().len(), 1, "intake looks at its ticket");
+    }
+}
+
+/// At a start with a clock that was set back: what rests by the old time goes on, what was put off by this one does not.
+#[tokio::test]
+async fn runs_that_rest_by_a_clock_that_was_set_back_can_be_claimed() {
+    let (_folder, journal) = store();
+    admit_one(&journal, 1, Some(MONDAY_MS + 500)).await; // Its entry was written on Monday.
+    assert_eq!(journal.wake_the_future(MONDAY_MS + 100).await.unwrap(), 0);
+    assert!(claim(&journal, MONDAY_MS + 100).await.is_none());
+    assert_eq!(journal.wake_the_future(MONDAY_MS - 3_600_000).await.unwrap(), 1);
+    assert!(claim(&journal, MONDAY_MS - 3_600_000).await.is_some());
+}
+
 #[tokio::test]
 async fn a_refund_takes_its_part_of_the_day_from_its_start_until_it_surely_did_not_happen() {
     let id = ApprovalId::for_step(&run_id(1), StepNo(1));

@@ -143,14 +143,20 @@ impl Checks {
                 wrong.push(format!("{deed:?} under `{key}`: {why}"));
             }
         }
-        let mut replies: BTreeMap<RunId, usize> = BTreeMap::new();
+        // Under whichever step: a run answers once, and hands over once. What it tells a person who took the ticket is neither.
+        let (mut replies, mut hand_overs) = (BTreeMap::<RunId, usize>::new(), BTreeMap::<RunId, usize>::new());
         for (key, deed) in times.keys() {
-            if let (Deed::Reply, Some((run, _))) = (deed, place(key)) {
-                *replies.entry(run).or_default() += 1;
+            let told_later = self.is_told_to_the_person(&format!("{key}.note"));
+            match (deed, place(key)) {
+                (Deed::Reply, Some((run, _))) => *replies.entry(run).or_default() += 1,
+                (Deed::Note, Some((run, _))) if !told_later => *hand_overs.entry(run).or_default() += 1,
+                _ => {}
             }
         }
-        for (run, count) in replies.into_iter().filter(|(_, count)| *count > 1) {
-            wrong.push(format!("`{run}` answered {count} times"));
+        for (what, counts) in [("answered", replies), ("handed over", hand_overs)] {
+            for (run, count) in counts.into_iter().filter(|(_, count)| *count > 1) {
+                wrong.push(format!("`{run}` {what} {count} times"));
+            }
         }
         for (key, count) in changes.into_iter().filter(|(_, count)| *count > 1) {
             wrong.push(format!("{count} different refunds under `{key}`"));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
-use crate::account::AccountRead;
+use crate::account::{AccountRead, Refund};
 use crate::agent::conversation::{self, Asking, Request, Shop};
 use crate::agent::facts;
 use crate::agent::prompts::Prompts;
@@ -15,7 +15,8 @@ use crate::clock::Clock;
 use crate::failure::{Failure, FailureClass};
 use crate::ids::{IdempotencyKey, StepNo};
 use crate::intent::{Intent, ToolKind};
-use crate::policy::RuleId;
+use crate::policy::facts::Facts;
+use crate::policy::{RuleId, rules};
 use crate::run::cost::PriceTable;
 use crate::run::entry::{ModelCall, StepResult, Work};
 use crate::run::handover;
@@ -228,9 +229,17 @@ impl Performer {
             acting: this.acting.as_ref(),
             started_at: this.started_at,
             forgot_since: this.forgot_since,
+            made: self.made_already(state, this),
             done_line: handover::effects_line(state),
             language: state.language(),
         }
+    }
+
+    /// The refund that a step asks for, as the newest records show it under another step of this run, or under this one.
+    fn made_already(&self, state: &RunState, this: &Try<'_>) -> Option<Refund> {
+        let Work::Tool { intent: Intent::CreateRefund(refund), .. } = this.work else { return None };
+        let account = state.fresh.as_ref().map(|(account, _)| account).or(state.account.as_ref());
+        rules::made_already(&Facts { account, ..state.facts() }, refund).cloned()
     }
 
     fn settle(&self, this: &Try<'_>, performed: Result<Performed, clients::Error>) -> Tried {

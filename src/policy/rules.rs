@@ -12,6 +12,7 @@ mod change;
 mod money;
 mod ticket;
 
+pub use money::made_already;
 pub use ticket::judge_ticket;
 
 /// Judges what the model asks for. Called before every intent is performed, and again at the second of an effect.

@@ -8,6 +8,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::intent::Intent;
 use crate::policy::facts::Facts;
 use crate::policy::{Judgement, Policy, RULES_VERSION, RuleId, Verdict, rules};
 use crate::run::state::{Approval, RunState};
@@ -42,14 +43,21 @@ pub fn recheck(state: &RunState, approval: &Approval, policy: &Policy, now: Time
         .as_ref()
         .filter(|(_, read_at)| *read_at >= since && now.duration_since(*read_at).as_secs().abs() < FRESH_S);
     let Some((account, _)) = fresh else { return Recheck::Read };
+    // What will be sent: with the amount as decided.
+    let intent = approval.allowed_intent().unwrap_or_else(|| approval.intent.clone());
+    // A journal that was put back may not know that it was carried out. Then it is taken as done, whatever the rules say of
+    // doing it now.
+    if let Intent::CreateRefund(refund) = &intent
+        && rules::made_already(&Facts { account: Some(account), ..state.facts() }, refund).is_some()
+    {
+        return Recheck::Go;
+    }
     // What this run did before stands in the vendor's records by now.
     let facts = Facts { account: Some(account), effects: &[], ..state.facts() };
     let ticket = rules::judge_ticket(&facts, policy);
     if matches!(ticket.verdict, Verdict::Escalate | Verdict::Quiet { .. }) {
         return Recheck::HandOver(Judgement { verdict: Verdict::Escalate, ..ticket });
     }
-    // What will be sent: with the amount as decided.
-    let intent = approval.allowed_intent().unwrap_or_else(|| approval.intent.clone());
     let seen = rules::judge_intent(&facts, &intent, policy);
     match &seen.verdict {
         Verdict::Allow | Verdict::NeedsApproval => match worse(&approval.judgement, &seen) {

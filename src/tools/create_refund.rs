@@ -17,6 +17,9 @@ use crate::policy::facts::ConfirmedEffect;
 const KEY_LIVES_S: i64 = 22 * 3_600;
 
 pub(super) async fn perform(tools: &Tools, context: &Context<'_>, refund: &CreateRefund) -> Result<Performed, Error> {
+    if let Some(made) = &context.made {
+        return made_already(tools, context, refund, made).await;
+    }
     if context.again {
         // It may have happened: look before anything else, whatever changed on the ticket since.
         if let Some(done) = find(tools, context, refund).await? {
@@ -47,6 +50,24 @@ pub(super) async fn perform(tools: &Tools, context: &Context<'_>, refund: &Creat
         }
         Err(error) => Err(error),
     }
+}
+
+/// Takes a refund of this run that its journal forgot as done, once the vendor has been asked how it stands. Never makes one:
+/// the rules were not asked whether it might be made now.
+async fn made_already(
+    tools: &Tools,
+    context: &Context<'_>,
+    refund: &CreateRefund,
+    made: &Refund,
+) -> Result<Performed, Error> {
+    let all = tools.stripe.refunds_for_ticket(&refund.payment, context.ticket.id, made.created_at).await?;
+    Ok(match all.into_iter().find(|(_, found)| found.id == made.id) {
+        Some((_, found)) => confirmed(context, refund, &found),
+        None => Performed::refusal(
+            format!("refund {} of this payment was made already and cannot be found any more", made.id),
+            "do not refund again; escalate with what you found",
+        ),
+    })
 }
 
 async fn find(tools: &Tools, context: &Context<'_>, refund: &CreateRefund) -> Result<Option<Refund>, Error> {
@@ -103,7 +124,7 @@ async fn undone(
     Ok(instead)
 }
 
-fn confirmed(context: &Context<'_>, refund: &CreateRefund, done: &Refund) -> Performed {
+pub(super) fn confirmed(context: &Context<'_>, refund: &CreateRefund, done: &Refund) -> Performed {
     if !done.counts() {
         return Performed::refusal(
             format!("the refund ended as `{}`", done.status),

@@ -25,7 +25,8 @@ pub(super) async fn perform(
     };
     let mut ticket = context.ticket.clone();
     ticket.updated_at = stamp;
-    let context = Context { ticket: &ticket, key: context.key.clone(), done_line: String::new(), ..*context };
+    let context =
+        Context { ticket: &ticket, key: context.key.clone(), done_line: String::new(), made: None, ..*context };
     // An earlier try of the sentence may still be under way, and then only its mark says how this ends.
     if !context.again
         && let Some(overtaken) = taken_meanwhile(tools, &context).await?

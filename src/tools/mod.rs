@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Value, json};
 
-use crate::account::AccountRead;
+use crate::account::{AccountRead, Refund};
 use crate::clients::{self, Acting, billing::Billing, email::Email, stripe::Stripe, zendesk::Zendesk};
 use crate::clock::Clock;
 use crate::ids::{IdempotencyKey, RunId, StepNo, UserId};
@@ -89,6 +89,8 @@ pub struct Context<'a> {
     pub started_at: Timestamp,
     /// The journal was put back from a backup: what the run did since then stands in no entry.
     pub forgot_since: Option<Timestamp>,
+    /// The refund that is asked for was made by this run already, which its entries do not know: it is only looked up.
+    pub made: Option<Refund>,
     /// What was done in this run, in one line for a colleague.
     pub done_line: String,
     /// The language of the customer, two letters.

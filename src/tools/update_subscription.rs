@@ -8,8 +8,13 @@ use super::ticket_write::guard;
 use super::{Answer, Context, Error, Performed, STILL_RUNNING, Tools};
 use crate::account::Subscription;
 use crate::clients::billing::{Billing, Operation, OperationState, VERSION_CONFLICT};
+use crate::ids::{IdempotencyKey, StepNo};
 use crate::intent::UpdateSubscription;
 use crate::policy::facts::ConfirmedEffect;
+
+/// How many steps further than this time a forgotten run may have come to the same change. Each costs one request, once,
+/// after a restore.
+const STEPS_AHEAD: u32 = 10;
 
 pub(super) async fn perform(
     tools: &Tools,
@@ -45,6 +50,40 @@ pub(super) async fn perform(
         }
         Err(error) => Err(error),
     }
+}
+
+/// Looks for a change that a restored run made and forgot: under the step's own key, where the tool itself finds it
+/// (`Some(None)`), or under the key of another step of the run. The API does not say what an operation changed, so one under
+/// another key counts only when the subscription is as this change would leave it. `None`: it cannot be known.
+pub(super) async fn find_forgotten(
+    tools: &Tools,
+    context: &Context<'_>,
+    change: &UpdateSubscription,
+) -> Result<Option<Option<Performed>>, Error> {
+    let Some(billing) = &tools.billing else { return Ok(None) };
+    if billing.operation(&context.key).await?.is_some() {
+        return Ok(Some(None));
+    }
+    let now = billing.subscription(&change.subscription).await?.map(|(subscription, _)| subscription);
+    let Some(now) = now.filter(|now| is_as_wanted(now, change)) else { return Ok(None) };
+    for step in (1..=context.step.0.saturating_add(STEPS_AHEAD)).filter(|step| *step != context.step.0) {
+        let key = IdempotencyKey::for_step(context.run, StepNo(step));
+        let Some(done) = billing.operation(&key).await? else { continue };
+        let is_of_it = done.subscription.as_ref().is_none_or(|found| found.id == change.subscription);
+        if is_of_it && done.state == OperationState::Succeeded {
+            return Ok(Some(Some(confirmed(change, &done.id, Some(&now)))));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a subscription is as a change would leave it. A billing date is not compared: it moves on by itself.
+fn is_as_wanted(now: &Subscription, change: &UpdateSubscription) -> bool {
+    change.billing_date.is_none()
+        && change.resumes_on.is_none()
+        && change.plan.as_ref().is_none_or(|plan| *plan == now.plan.id)
+        && change.quantity.is_none_or(|quantity| quantity == now.quantity)
+        && change.paused.is_none_or(|paused| paused == now.paused)
 }
 
 /// Ends the step without the change, but only once no earlier try can have made it.

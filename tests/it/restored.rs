@@ -3,8 +3,9 @@
 use deskhand::journal::sqlite::SqliteJournal;
 use deskhand::journal::{Arrival, Journal};
 use deskhand::keep;
+use deskhand::policy::facts::ConfirmedEffect;
 use deskhand::run::draft::Draft;
-use deskhand::run::entry::{Body, Entry, Outcome};
+use deskhand::run::entry::{Body, Decision, Entry, Outcome, StepResult, Work};
 use deskhand::sim::world::{Event, Refund};
 
 use crate::harness::{Desk, refund_ticket};
@@ -90,4 +91,105 @@ async fn a_refund_of_a_forgotten_run_of_the_ticket_is_not_followed_by_another() 
     assert!(state.outcome.is_some() && state.effects.is_empty(), "{:?}", state.outcome);
     assert!(desk.sim.world().refunds().is_empty(), "no second one");
     app.stop(&desk.clock).await;
+}
+
+/// The entries up to the last one that is so, that one included.
+fn until(entries: &[Entry], is_so: impl Fn(&Body) -> bool) -> Vec<Entry> {
+    let last = entries.iter().rposition(|entry| is_so(&entry.body)).expect("such an entry");
+    entries[..=last].to_vec()
+}
+
+/// A refund of the whole payment was approved and made; the backup is from before it was made. Nothing of the payment can go
+/// back any more, and yet nobody is asked again: the run finds what it did.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_approved_refund_that_was_made_and_forgotten_is_found_and_the_customer_answered() {
+    for what in ["decided", "read again", "asked"] {
+        let desk = Desk::new(&[refund_ticket(7001, 120_000)]).await;
+        let app = desk.start(None).await;
+        let waits = desk.settled(&app, 7001).await;
+        desk.decide(&app, &waits, Decision::Approve, 0).await;
+        let made = desk.until(&app, 7001, "the refund", |state| !state.effects.is_empty()).await;
+        let entries = app.journal.entries(&made.run).await.unwrap();
+        // The process ends before the customer is answered, so that it is the restored run that has to.
+        app.stop(&desk.clock).await;
+        let answered = desk.sim.world().public_replies(7001).len();
+        let turns = |entries: &[Entry]| {
+            let is_turn = |body: &Body| matches!(body, Body::StepStarted { work: Work::Model { .. }, .. });
+            entries.iter().filter(|entry| is_turn(&entry.body)).count()
+        };
+        let known = match what {
+            "decided" => until(&entries, |body| matches!(body, Body::ApprovalDecided { .. })),
+            "read again" => {
+                until(&entries, |body| matches!(body, Body::StepFinished { result: StepResult::Facts { .. }, .. }))
+            }
+            _ => until(&entries, |body| matches!(body, Body::ApprovalRequested { .. })),
+        };
+        // What was read before is too old by then: it is read once more, and the refund comes under another step.
+        desk.clock.advance(std::time::Duration::from_secs(900));
+        let turns_known = turns(&known);
+        let folder = put_back(&desk, known).await;
+        let app = desk.start(Some(folder.path().to_owned())).await;
+        if what == "asked" {
+            let waits = desk.settled(&app, 7001).await;
+            desk.decide(&app, &waits, Decision::Approve, 0).await;
+            desk.until(&app, 7001, "the refund", |state| !state.effects.is_empty()).await;
+        }
+        let state = desk.settled(&app, 7001).await;
+        assert_eq!(desk.sim.world().refunds().len(), 1, "{what}");
+        assert_eq!(desk.sim.world().public_replies(7001).len(), 1, "{what}: {:?}", state.outcome);
+        let entries = app.journal.entries(&state.run).await.unwrap();
+        let asked_again = entries.iter().any(|entry| matches!(entry.body, Body::ApprovalReopened { .. }));
+        assert!(!asked_again, "{what}");
+        if answered == 0 {
+            assert_eq!(state.outcome, Some(Outcome::Resolved), "{what}");
+            assert_eq!(turns(&entries), turns_known + 1, "{what}: the turn that answers, and no other");
+        }
+        assert!(
+            matches!(&state.effects[..], [ConfirmedEffect::Refund { amount, .. }] if amount.minor == 120_000),
+            "{what}"
+        );
+        app.stop(&desk.clock).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_was_made_and_forgotten_is_found_under_whatever_step() {
+    let tickets = [serde_json::json!({
+        "id": 7001, "from": {"address": "ada@low.example", "name": "Ada Low"}, "channel": "email", "subject": "Seats",
+        "body": "Hello, please raise my subscription from 2 to 5 seats. Thank you!",
+        "script": [
+            {"tools": [{"name": "update_subscription", "input": {"subscription": "sub_1", "quantity": 5,
+                "explanation": "three more seats"}}]},
+            {"tools": [{"name": "log_resolution", "input": {"answer": "Hello Ada,\n\nthe seats have been added.",
+                "outcome": "solved", "category": "account", "summary": "Done.", "articles": [],
+                "actions_claimed": ["subscription_change"]}}]},
+        ],
+    })];
+    for shifted in [false, true] {
+        let desk = Desk::new(&tickets).await;
+        let app = desk.start(None).await;
+        let whole = desk.settled(&app, 7001).await;
+        assert_eq!(whole.outcome, Some(Outcome::Resolved));
+        let entries = app.journal.entries(&whole.run).await.unwrap();
+        app.stop(&desk.clock).await;
+        // The records were read before the change; with a step more, the change comes under another key.
+        let (opened, facts) = (entries[..1].to_vec(), entries[1..3].to_vec());
+        let mut again = facts.clone();
+        for entry in &mut again {
+            if let Body::StepStarted { step, .. } | Body::StepFinished { step, .. } = &mut entry.body {
+                step.0 += 1;
+            }
+        }
+        let known = if shifted { [opened, facts, again].concat() } else { [opened, facts].concat() };
+        let folder = put_back(&desk, known).await;
+        let app = desk.start(Some(folder.path().to_owned())).await;
+        let state = desk.settled(&app, 7001).await;
+        assert!(!state.effects.is_empty(), "{shifted}: found: {:?}", state.outcome);
+        assert_eq!(desk.sim.world().subscription_changes().len(), 1, "{shifted}");
+        assert_eq!(desk.sim.world().public_replies(7001).len(), 1, "{shifted}");
+        if !shifted {
+            assert_eq!(state.outcome, Some(Outcome::Resolved));
+        }
+        app.stop(&desk.clock).await;
+    }
 }

@@ -31,6 +31,14 @@ pub(super) fn judge_refund(facts: &Facts, refund: &CreateRefund, policy: &Policy
     if amount.minor <= 0 {
         return not_refundable("the amount must be above 0".into(), "give the amount in minor units");
     }
+    if let Some(made) = made_already(facts, refund) {
+        let why = format!("this run made it already, as refund `{}`; it is only looked up", made.id);
+        return Judgement::new(RuleId::None, Verdict::Allow, why)
+            .with("payment", refund.payment.as_str())
+            .with("amount_minor", amount.minor)
+            .with("currency", amount.currency.as_str())
+            .with("refund", made.id.as_str());
+    }
     if amount.currency != payment.amount.currency {
         return not_refundable(
             format!("payment `{}` is in {}, not in {}", payment.id, payment.amount.currency, amount.currency),
@@ -78,6 +86,23 @@ pub(super) fn judge_refund(facts: &Facts, refund: &CreateRefund, policy: &Policy
     };
     let sums = Sums::of(facts, account, payment, amount, policy);
     judge_sums(refund, amount, rest, limit, &sums, policy)
+}
+
+/// This very refund, when the vendor's records show it under a key of this run and its entries do not know of it: the journal
+/// was put back from a backup that is older. Whoever asks for it again is told that it happened; it is never made anew.
+pub fn made_already<'a>(facts: &Facts<'a>, refund: &CreateRefund) -> Option<&'a Refund> {
+    let payment = facts.account?.payment(&refund.payment)?;
+    let amount = refund.amount();
+    let known = facts.effects.iter().filter(|effect| {
+        matches!(effect, ConfirmedEffect::Refund { payment, amount: done, status, .. }
+            if *payment == refund.payment && *done == amount && counts(status))
+    });
+    let is_own = |made: &&Refund| made.effect_key.as_deref().is_some_and(|key| IdempotencyKey::is_of(key, facts.run));
+    let mut shown: Vec<&Refund> =
+        payment.refunds.iter().filter(|made| made.counts() && made.amount == amount).filter(is_own).collect();
+    // The known ones are the oldest: what was forgotten came after them.
+    shown.sort_by_key(|made| made.created_at);
+    shown.into_iter().nth(known.count())
 }
 
 fn judge_sums(refund: &CreateRefund, amount: Money, rest: i64, limit: i64, sums: &Sums, policy: &Policy) -> Judgement {

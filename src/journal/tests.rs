@@ -117,6 +117,11 @@ pub(crate) async fn len(journal: &dyn Journal, ticket: i64) -> usize {
     journal.entries(&run_id(ticket)).await.unwrap().len()
 }
 
+/// Any database, as somebody else would open it or make it.
+pub(crate) fn database(file: &std::path::Path) -> rusqlite::Connection {
+    rusqlite::Connection::open(file).unwrap()
+}
+
 /// The file of a folder, as another program sees it.
 pub(crate) fn outside(folder: &std::path::Path) -> rusqlite::Connection {
     rusqlite::Connection::open(folder.join("deskhand.db")).unwrap()

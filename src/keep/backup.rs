@@ -48,6 +48,7 @@ pub struct Made {
 /// Copies the journal of `data` to `to` (a file that is not there yet, or a folder; the data folder's own `backups` when it
 /// is not given), verifies the copy, and keeps the newest `keep` backups of that folder, this one included.
 pub async fn run(data: &Path, to: Option<&Path>, keep: Option<usize>, clock: &Clock) -> Result<Made, Error> {
+    backup::must_be_there(data)?;
     let place = to.map_or_else(|| data.join(FOLDER), Path::to_owned);
     let named = to.is_some() && !place.is_dir() && place.extension().is_some();
     let (folder, file) = match named {

@@ -11,7 +11,7 @@ use super::*;
 use crate::clock::Clock;
 use crate::journal::accounts::Accounts;
 use crate::journal::sqlite::SqliteJournal;
-use crate::journal::tests::{MONDAY_MS, admit_one, claim, note, opening, rows, run_id};
+use crate::journal::tests::{MONDAY_MS, admit_one, claim, database, note, opening, rows, run_id};
 use crate::journal::{Error, Journal};
 use crate::run::entry::{Body, Entry, Outcome};
 
@@ -164,19 +164,51 @@ async fn a_restore_of_what_is_no_backup_changes_nothing() {
     let mut torn = whole.clone();
     let middle = torn.len() / 2 / 1024 * 1024;
     torn[middle..middle + 2048].fill(0x77);
+    let made = |sql: &str| {
+        let file = data.join("made.db");
+        let _ = std::fs::remove_file(&file);
+        database(&file).execute_batch(sql).unwrap();
+        std::fs::read(&file).unwrap()
+    };
+    let newer = {
+        std::fs::copy(&backup, data.join("newer.db")).unwrap();
+        let newer = database(&data.join("newer.db"));
+        newer.execute("INSERT INTO refinery_schema_history VALUES (99, 'later', '', '1')", []).unwrap();
+        drop(newer);
+        std::fs::read(data.join("newer.db")).unwrap()
+    };
+    let log = [0x37_u8, 0x7f, 0x06, 0x82].repeat(30);
     for (bytes, said) in [
-        (torn, "hint: the file is damaged"),
-        (whole[..whole.len() / 2].to_vec(), "hint: the file is damaged"),
-        (b"not a database, though it is long enough to look like one".repeat(30), "hint: the file is damaged"),
-        (Vec::new(), "it is empty"),
+        (torn, "hint: this backup is damaged, and nothing was changed"),
+        (whole[..whole.len() / 2].to_vec(), "hint: this backup is damaged, and nothing was changed"),
+        (
+            b"not a database, though it is long enough to look like one".repeat(30),
+            "is no SQLite database\nhint: give a file",
+        ),
+        (Vec::new(), "is empty\nhint: give a file"),
+        (log, "is a write-ahead log, which holds only the newest changes\nhint: give the database"),
+        (b"\x1f\x8b\x08\0packed".to_vec(), "is compressed\nhint: unpack it first"),
+        (
+            made("CREATE TABLE songs (name)"),
+            "is a database of another program\nhint: give a file that `deskhand backup` made",
+        ),
+        (made("PRAGMA application_id = 7; CREATE TABLE t (a)"), "another program\nhint: give a file"),
+        (newer, "has schema 99, this version knows"),
     ] {
         let file = data.join("bad.db");
         std::fs::write(&file, bytes).unwrap();
-        let refused = restore::run(&file, data, false, &clock()).await.unwrap_err().to_string();
-        assert!(refused.contains(said), "{said}: {refused}");
+        for dry in [true, false] {
+            let refused = restore::run(&file, data, dry, &clock()).await.unwrap_err().to_string();
+            assert!(refused.contains(said), "{said}: {refused}");
+        }
     }
-    let missing = restore::run(&data.join("nowhere.db"), data, false, &clock()).await.unwrap_err().to_string();
-    assert!(missing.contains("there is no file"), "{missing}");
+    let refused = |file: std::path::PathBuf| async move {
+        restore::run(&file, data, false, &clock()).await.unwrap_err().to_string()
+    };
+    let said = refused(data.join("nowhere.db")).await;
+    assert!(said.contains("there is no file"), "{said}");
+    let said = refused(data.to_owned()).await;
+    assert!(said.contains("is a folder\nhint: give the database in it, `deskhand.db`"), "{said}");
     let journal = SqliteJournal::open(data).unwrap();
     assert_eq!(journal.entries(&run_id(1)).await.unwrap().len(), 3);
     assert!(!data.join("deskhand.db.restoring").exists());
@@ -259,4 +291,66 @@ async fn the_check_passes_a_folder_in_order_and_names_what_is_not() {
     std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     assert_eq!(verdict(&look(), "folder"), Verdict::Warn);
     assert_eq!(verdict(&check::data(Path::new("/nowhere/at/all"), clock.now()), "folder"), Verdict::Fail);
+}
+
+#[tokio::test]
+async fn a_dry_restore_and_a_backup_of_nothing_leave_nothing_behind() {
+    let (folder, backup) = went_on().await;
+    let (nowhere, empty) = (folder.path().join("new/data"), tempfile::tempdir().unwrap());
+    let dry = restore::run(&backup, &nowhere, true, &clock()).await.unwrap();
+    assert_eq!((dry.put_back.holds.entries, dry.put_back.lost.is_none()), (2, true));
+    assert!(!nowhere.parent().unwrap().exists());
+    let names = || {
+        let mut names: Vec<_> =
+            std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = names();
+    let dry = restore::run(&backup, folder.path(), true, &clock()).await.unwrap();
+    assert_eq!(dry.put_back.lost.unwrap().unwrap().entries, 3);
+    assert_eq!(names(), before);
+
+    for (data, said) in [(nowhere.as_path(), "there is no folder"), (empty.path(), "there is no journal in")] {
+        let refused = backup::run(data, None, None, &clock()).await.unwrap_err().to_string();
+        assert!(refused.contains(said) && refused.contains("hint: check `data_dir` or --data"), "{refused}");
+    }
+    assert!(!nowhere.parent().unwrap().exists());
+    assert_eq!(std::fs::read_dir(empty.path()).unwrap().count(), 0);
+}
+
+/// A byte inside an entry is another one: the page reads well, the sum does not fit.
+#[tokio::test]
+async fn a_changed_byte_or_a_missing_entry_is_no_backup_and_is_not_put_back() {
+    for (sql, said) in [
+        ("UPDATE entries SET body = replace(body, 'run_opened', 'run_0pened') WHERE run = 2", "entry 1 of `run_3_30`"),
+        ("DELETE FROM entries WHERE run = 1 AND seq = 2", "`run_1_10` has 2 entries and its row says 3"),
+    ] {
+        let (folder, good) = went_on().await;
+        let data = folder.path();
+        let outside = crate::journal::tests::outside(data);
+        // What keeps entries from being changed stands in the way of this as well.
+        let triggers: Vec<String> = outside
+            .prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'entries'")
+            .and_then(|mut names| names.query_map([], |row| row.get(0))?.collect())
+            .unwrap();
+        for trigger in triggers {
+            outside.execute_batch(&format!("DROP TRIGGER {trigger}")).unwrap();
+        }
+        assert_eq!(outside.execute(sql, []).unwrap(), 1);
+        outside.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        drop(outside);
+
+        let to = data.join("copy.db");
+        let refused = backup::run(data, Some(&to), None, &clock()).await.unwrap_err().to_string();
+        assert!(refused.contains(said) && refused.contains("no copy was kept"), "{refused}");
+        assert!(!to.exists() && !data.join("copy.db.part").exists());
+        let bad = data.join("bad.db");
+        std::fs::copy(data.join("deskhand.db"), &bad).unwrap();
+        for dry in [true, false] {
+            let refused = restore::run(&bad, data, dry, &clock()).await.unwrap_err().to_string();
+            assert!(refused.contains(said) && refused.contains("this backup is damaged"), "{refused}");
+        }
+        restore::run(&good, data, false, &clock()).await.unwrap();
+    }
 }

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags, params};
 
 use super::fault::{DAMAGED, Fault, io, storage};
 use super::open::{DATABASE, lock, sync_folder};
-use super::{mark, schema, write};
+use super::{given, inspect, mark, schema, sums, write};
 use crate::journal::Error;
 
 /// Pages that are copied at a time.
@@ -92,24 +92,44 @@ pub struct PutBack {
 
 /// Copies the journal of a folder into a new file (0600), in one consistent state, whatever is written meanwhile; verifies
 /// the copy and makes it last. `to` gets its name only then. Blocks.
+///
+/// [`Error::Storage`] when there is no journal, or when the copy is not whole; nothing is left of it then.
 pub fn copy(folder: &Path, to: &Path) -> Result<Holds, Error> {
+    must_be_there(folder)?;
     let part = with_ending(to, ".part");
-    let copied = copy_into(&folder.join(DATABASE), &part).and_then(|()| verify(&part)).and_then(|holds| {
-        sync(&part)?;
-        std::fs::rename(&part, to).map_err(|error| io("copied", to, &error))?;
-        sync_folder(to.parent().unwrap_or(Path::new(".")))?;
-        Ok(holds)
-    });
+    let copied =
+        copy_into(&folder.join(DATABASE), &part).and_then(|()| verify(&part).map_err(no_copy)).and_then(|holds| {
+            sync(&part)?;
+            std::fs::rename(&part, to).map_err(|error| io("copied", to, &error))?;
+            sync_folder(to.parent().unwrap_or(Path::new(".")))?;
+            Ok(holds)
+        });
     if copied.is_err() {
         let _ = std::fs::remove_file(&part); // Half a copy helps nobody.
     }
     copied
 }
 
+/// Refuses a folder without a journal.
+pub fn must_be_there(folder: &Path) -> Result<(), Error> {
+    if folder.join(DATABASE).is_file() {
+        return Ok(());
+    }
+    let what = if folder.is_dir() { "there is no journal in" } else { "there is no folder" };
+    Err(Error::Storage {
+        doing: "copied",
+        reason: format!("{what} `{}`", folder.display()),
+        hint: "check `data_dir` or --data; `deskhand serve` makes folder and journal at its first start",
+    })
+}
+
 /// Reads a backup through: that it is whole, of a schema that this version knows, and what it holds. Blocks.
 pub fn verify(file: &Path) -> Result<Holds, Error> {
+    verify_on(&open_to_read(file)?, file)
+}
+
+fn verify_on(connection: &Connection, file: &Path) -> Result<Holds, Error> {
     let failed = |error: rusqlite::Error| storage("read", &error);
-    let connection = open_to_read(file)?;
     let word: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(failed)?;
     if word != "ok" {
         return Err(damaged(file, &word));
@@ -119,16 +139,23 @@ pub fn verify(file: &Path) -> Result<Holds, Error> {
     if astray {
         return Err(damaged(file, "rows stand for runs that are not there"));
     }
-    if schema::examine(&connection, file)? == 0 {
-        return Err(damaged(file, "it is empty"));
+    if schema::examine(connection, file)? == 0 {
+        return Err(damaged(file, "it holds no tables"));
     }
-    Holds::of(&connection).map_err(failed)
+    if let Some(wrong) = sums::first_wrong(connection).map_err(failed)? {
+        return Err(damaged(file, &wrong));
+    }
+    Holds::of(connection).map_err(failed)
 }
 
 /// Puts a backup in the place of a folder's journal, which is kept beside it. With `dry`, only says what that would do.
 /// [`Error::InUse`] while a process has the folder. Blocks.
 pub fn put_back(file: &Path, folder: &Path, now_ms: i64, stamp: &str, dry: bool) -> Result<PutBack, Error> {
     let failed = |error: rusqlite::Error| storage("restored", &error);
+    given::examine(file)?;
+    if dry {
+        return would_put_back(file, folder);
+    }
     if !folder.is_dir() {
         super::open::make_folder(folder)?;
     }
@@ -139,21 +166,15 @@ pub fn put_back(file: &Path, folder: &Path, now_ms: i64, stamp: &str, dry: bool)
         let mut connection = Connection::open(&part).map_err(failed)?;
         schema::migrate(&mut connection, file)?;
         let lost = present.exists().then(|| lost(&connection, &present).map_err(|error| error.to_string()));
-        if !dry {
-            forget(&connection, file, now_ms).map_err(|fault| fault.into_error("restored"))?;
-        }
+        forget(&connection, file, now_ms).map_err(|fault| fault.into_error("restored"))?;
         drop(connection);
         sync(&part)?;
         Ok((holds, lost))
     });
-    let (holds, lost) = match prepared {
-        Ok(prepared) if !dry => prepared,
-        other => {
-            let _ = std::fs::remove_file(&part);
-            let (holds, lost) = other?;
-            return Ok(PutBack { holds, lost, replaced: None });
-        }
-    };
+    if prepared.is_err() {
+        let _ = std::fs::remove_file(&part);
+    }
+    let (holds, lost) = prepared.map_err(given::about)?;
     let moved = |from: &Path, to: &Path| match std::fs::rename(from, to) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io("restored", from, &error)),
         _ => Ok(()),
@@ -170,6 +191,18 @@ pub fn put_back(file: &Path, folder: &Path, now_ms: i64, stamp: &str, dry: bool)
     let _ = std::fs::remove_file(folder.join(mark::MARK));
     sync_folder(folder)?;
     Ok(PutBack { holds, lost, replaced })
+}
+
+/// The same without a change: no folder, no lock, no copy. The file is read where it lies.
+fn would_put_back(file: &Path, folder: &Path) -> Result<PutBack, Error> {
+    if inspect::folder(folder).in_use {
+        return Err(Error::InUse { path: folder.display().to_string() });
+    }
+    let connection = open_unchanged(file).map_err(given::about)?;
+    let holds = verify_on(&connection, file).map_err(given::about)?;
+    let present = folder.join(DATABASE);
+    let lost = present.exists().then(|| lost(&connection, &present).map_err(|error| error.to_string()));
+    Ok(PutBack { holds, lost, replaced: None })
 }
 
 /// What a journal that is put back must know of itself.
@@ -195,10 +228,10 @@ fn forget(connection: &Connection, file: &Path, now_ms: i64) -> Result<(), Fault
 /// What `present` holds beyond the journal of this connection.
 fn lost(connection: &Connection, present: &Path) -> Result<Lost, Error> {
     let failed = |error: rusqlite::Error| storage("read", &error);
-    schema::examine(&open_to_read(present)?, present)?;
+    schema::examine(&open_unchanged(present)?, present)?;
     // The present file stays as it is, its log included.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
-    connection.execute("ATTACH ?1 AS present", [present.to_string_lossy()]).map_err(failed)?;
+    connection.execute("ATTACH ?1 AS present", [unchanged(present)]).map_err(failed)?;
     let compare = || -> Result<Lost, rusqlite::Error> {
         const SINCE: &str = "FROM present.runs AS p LEFT JOIN main.runs AS b ON b.run = p.run
              WHERE p.len > ifnull(b.len, 0)";
@@ -280,6 +313,45 @@ pub(super) fn open_to_read(file: &Path) -> Result<Connection, Error> {
         Ok(connection)
     });
     opened.map_err(|error| storage("read", &error))
+}
+
+/// Opens a database so that not even a file is made beside it.
+fn open_unchanged(file: &Path) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let opened = Connection::open_with_flags(unchanged(file), flags).and_then(|connection| {
+        connection.execute_batch("PRAGMA trusted_schema = OFF;")?;
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        Ok(connection)
+    });
+    opened.map_err(|error| storage("read", &error))
+}
+
+/// The address under which SQLite only reads a file. One without a log is taken as it is; one with a log needs the files
+/// beside it to be read in whole.
+fn unchanged(file: &Path) -> String {
+    let mut address = String::from("file:");
+    for byte in file.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'?' | b'#' | b'%' => address += &format!("%{byte:02X}"),
+            byte if byte.is_ascii() => address.push(char::from(*byte)),
+            byte => address += &format!("%{byte:02X}"),
+        }
+    }
+    let has_log = with_ending(file, "-wal").metadata().is_ok_and(|log| log.len() > 0);
+    address + if has_log { "?mode=ro" } else { "?mode=ro&immutable=1" }
+}
+
+/// A copy that is not whole, for somebody who wanted one: it is the journal that must be looked at.
+fn no_copy(error: Error) -> Error {
+    match error {
+        Error::Storage { reason, hint: DAMAGED, .. } => Error::Storage {
+            doing: "copied",
+            reason,
+            hint: "the journal itself is damaged there, and no copy was kept: look with `deskhand check`, keep a copy of the \
+                   data folder, and restore the newest backup that is whole",
+        },
+        other => other,
+    }
 }
 
 fn damaged(file: &Path, what: &str) -> Error {

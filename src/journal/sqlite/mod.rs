@@ -7,6 +7,7 @@ mod accounts;
 pub mod backup;
 mod conditions;
 mod fault;
+mod given;
 pub mod inspect;
 mod job;
 mod mark;
@@ -17,6 +18,7 @@ mod retire;
 mod rows;
 mod schema;
 mod space;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod thread;

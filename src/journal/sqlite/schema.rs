@@ -13,6 +13,8 @@ pub(super) mod embedded {
 
 /// Stands in the head of every file of ours: "Desk".
 const APPLICATION_ID: i32 = 0x4465_736b;
+/// What to do about a database of another program where ours should be.
+pub(super) const NOT_OURS: &str = "set `data_dir` to a folder of deskhand's own, or move the file away";
 const RESTORE: &str = "restore a backup with `deskhand restore`";
 
 /// The newest schema that this version knows.
@@ -37,10 +39,7 @@ pub(super) fn examine(connection: &Connection, database: &Path) -> Result<i64, E
         reason: format!("`{}` {what}", database.display()),
         hint,
     };
-    let not_ours = || {
-        let hint = "set `data_dir` to a folder of deskhand's own, or move the file away";
-        Err(refused("is a database of another program".to_owned(), hint))
-    };
+    let not_ours = || Err(refused("is a database of another program".to_owned(), NOT_OURS));
     let id: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(failed)?;
     if id != 0 && id != APPLICATION_ID {
         return not_ours();

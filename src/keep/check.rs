@@ -145,8 +145,9 @@ fn disk(looked: &inspect::Folder) -> Vec<Line> {
     let fix = "free space on the disk of the data folder, or move the folder";
     lines.push(match looked.free_bytes {
         None => Line::warn("disk", "the system does not say how much is free", "look with `df`"),
-        Some(free) if free < room.free_bytes_min => {
-            Line::fail("disk", format!("{} are free: nothing new is started", size(free)), fix)
+        Some(free) if free < room.needed_bytes(looked.reserve) => {
+            let needed = size(room.needed_bytes(looked.reserve));
+            Line::fail("disk", format!("{} are free, {needed} are needed: nothing new is started", size(free)), fix)
         }
         Some(free) if free < 16 * room.free_bytes_min => Line::warn("disk", format!("{} are free", size(free)), fix),
         Some(free) => Line::pass("disk", format!("{} are free", size(free))),

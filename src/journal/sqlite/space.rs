@@ -32,6 +32,13 @@ impl Default for Room {
     }
 }
 
+impl Room {
+    /// How much must be free for anything to be started, in bytes: more where the reserve must still be made.
+    pub fn needed_bytes(&self, has_reserve: bool) -> u64 {
+        self.free_bytes_min + if has_reserve { 0 } else { self.reserve_bytes }
+    }
+}
+
 /// The room of one data folder.
 pub(super) struct Space {
     folder: PathBuf,
@@ -73,7 +80,7 @@ impl Space {
             self.whole = true;
             return;
         }
-        if free_bytes(&self.folder).is_some_and(|free| free < self.room.free_bytes_min + self.room.reserve_bytes) {
+        if free_bytes(&self.folder).is_some_and(|free| free < self.room.needed_bytes(false)) {
             return;
         }
         match fill(&path, self.room.reserve_bytes) {
@@ -93,14 +100,16 @@ impl Space {
         }
         let Room { reserve_bytes, free_bytes_min, wal_bytes_max } = self.room;
         let free = free_bytes(&self.folder).unwrap_or(u64::MAX);
-        let reason = if free < free_bytes_min {
-            format!(
-                "{} MiB are free on its disk, {} MiB are kept for what was started",
-                free / MIB,
-                free_bytes_min / MIB
-            )
+        let needed = self.room.needed_bytes(self.whole);
+        let reason = if free < needed {
+            let (kept, reserve) = (free_bytes_min / MIB, reserve_bytes / MIB);
+            let what = match self.whole {
+                true => "that much is kept for what was started".to_owned(),
+                false => format!("{kept} kept for what was started, {reserve} for the reserve, which is not there"),
+            };
+            format!("{} MiB are free on its disk, {} MiB are needed ({what})", free / MIB, needed / MIB)
         } else if !self.whole {
-            format!("its reserve of {} MiB was spent and there is no room for a new one", reserve_bytes / MIB)
+            format!("its reserve of {} MiB cannot be made, though there is room: see the log", reserve_bytes / MIB)
         } else if wal_bytes > wal_bytes_max {
             let hint = "look at the log for why it cannot be copied: a program that keeps the file open, or a disk with errors";
             let reason =
@@ -141,4 +150,23 @@ fn fill(path: &Path, bytes: u64) -> std::io::Result<()> {
         left -= now;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A disk that has room for what is kept free and none for the reserve besides: it was never made there.
+    #[test]
+    fn a_small_disk_is_told_how_much_is_needed_in_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let free = free_bytes(folder.path()).unwrap();
+        let mib = 1 << 20;
+        let room = Room { reserve_bytes: 8 * mib, free_bytes_min: free - 4 * mib, ..Room::default() };
+        let said = Space::new(folder.path(), room).refusal(0).unwrap().reason;
+        assert!(said.contains("MiB are needed") && said.contains("8 for the reserve, which is not there"), "{said}");
+        assert!(!folder.path().join(RESERVE).exists());
+        assert_eq!(Room::default().needed_bytes(false), 24 * mib);
+        assert_eq!(Room::default().needed_bytes(true), 16 * mib);
+    }
 }

@@ -10,6 +10,8 @@ mod passages;
 mod words;
 
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -87,6 +89,9 @@ impl Knowledge {
         let Some(path) = path else {
             return Ok(Self { connection: Mutex::new(prepare(Connection::open_in_memory()?)?) });
         };
+        // For the user alone, like all that stands beside it. Where it cannot be made, opening it says why.
+        let private = || OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+        let _ = private();
         let connection = Connection::open(path).and_then(prepare).or_else(|error| {
             tracing::warn!("the knowledge file cannot be read and is made anew: {error}");
             for ending in ["", "-wal", "-shm", "-journal"] {
@@ -95,6 +100,7 @@ impl Knowledge {
                 // What cannot be removed shows up as the error of opening it.
                 let _ = std::fs::remove_file(file);
             }
+            let _ = private();
             Connection::open(path).and_then(prepare)
         })?;
         Ok(Self { connection: Mutex::new(connection) })

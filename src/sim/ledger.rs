@@ -1,8 +1,9 @@
 //! The world's ledger: a JSON Lines file of events, written line by line before an answer leaves, read back at start.
 //! It does not sync to disk: a killed process loses nothing, a power cut may.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -67,9 +68,9 @@ impl Ledger {
     pub(super) fn open(path: &Path) -> Result<(Self, Vec<Line>), Error> {
         let io = |source| Error::Io { path: path.to_owned(), source };
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(io)?;
+            DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io)?;
         }
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(io)?;
+        let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path).map_err(io)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(io)?;
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);

@@ -53,7 +53,13 @@ pub(super) fn open(folder: &Path) -> Result<Opened, Error> {
         nothing_is_missed(folder, &database, left_open)?;
     }
 
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    // Made here, for the user alone: SQLite gives a new file the rights that the process's mask leaves, and the log and the
+    // file that readers share get those of the database.
+    if !database.exists() {
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&database);
+        made.map_err(|error| io("opened", &database, &error))?;
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(&database, flags).map_err(failed)?;
     // Whatever is found wrong stays as it was found: a refused file is not copied together and its log not removed.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;

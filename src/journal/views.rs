@@ -168,6 +168,9 @@ pub trait Views: Send + Sync + 'static {
     /// One run.
     async fn run(&self, run: &RunId) -> Result<Option<RunRow>, Error>;
 
+    /// When retention removed a run's entries, in milliseconds since the Unix epoch; `None`: it has them, or never was.
+    async fn retired_ms(&self, run: &RunId) -> Result<Option<i64>, Error>;
+
     /// All runs of a ticket, the newest first.
     async fn runs_of_ticket(&self, ticket: TicketId) -> Result<Vec<RunRow>, Error>;
 

@@ -122,7 +122,12 @@ struct Found {
 
 async fn find(web: &Web, id: &str) -> Result<Found, Error> {
     let id: ApprovalId = id.parse().map_err(|_| Error::NotFound)?;
-    let row = web.app.views.approval(&id).await?.ok_or(Error::NotFound)?;
+    let Some(row) = web.app.views.approval(&id).await? else {
+        // Retention removes a run's approvals with its entries.
+        let (run, _) = id.origin().ok_or(Error::NotFound)?;
+        super::run::must_be_kept(web, &run).await?;
+        return Err(Error::NotFound);
+    };
     let entries = web.app.journal.entries(&row.run).await?;
     let case = Case::read(&entries, &id)
         .ok_or_else(|| Error::Broken(format!("`{}` has a row for `{id}` and no entry", row.run)))?;

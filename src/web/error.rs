@@ -16,6 +16,16 @@ pub enum Error {
     /// The user's role does not allow it.
     #[error("this needs the role {0}")]
     Forbidden(&'static str),
+    /// The run's entries are no longer kept.
+    #[error("`{run}` is no longer kept")]
+    Retired {
+        /// Which run.
+        run: String,
+        /// When it ended, in words; empty where that is not known.
+        ended: String,
+        /// When its entries were removed, in words.
+        removed: String,
+    },
     /// The form did not come from one of our pages, or is too old.
     #[error("the form cannot be trusted: {0}")]
     Forged(&'static str),
@@ -55,6 +65,7 @@ impl Error {
     fn status(&self) -> StatusCode {
         match self {
             Error::NotFound | Error::Journal(journal::Error::NoSuchRun(_)) => StatusCode::NOT_FOUND,
+            Error::Retired { .. } => StatusCode::GONE,
             Error::Forbidden(_) | Error::Forged(_) => StatusCode::FORBIDDEN,
             Error::SignedOut { .. } => StatusCode::SEE_OTHER,
             Error::Journal(journal::Error::Closed) => StatusCode::SERVICE_UNAVAILABLE,
@@ -84,6 +95,14 @@ impl IntoResponse for Error {
                 title: "You may not do this",
                 text: format!(
                     "This needs the role “{role}” or higher. Someone who keeps the users can give it to you."
+                ),
+            },
+            Error::Retired { run, ended, removed } => Words {
+                title: "This run is no longer kept",
+                text: format!(
+                    "{run}{} was removed on {removed}, because runs are kept for a time that is set (`retention_days`). What it \
+                     cost and how it came out stay in the sums; what was written to the customer stands on the ticket.",
+                    if ended.is_empty() { String::new() } else { format!(" ended on {ended} and") }
                 ),
             },
             Error::Forged(_) => Words {
@@ -138,4 +157,22 @@ pub(super) fn encode(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_was_removed_is_not_said_to_be_mistyped() {
+        let said = |ended: &str| {
+            let error = Error::Retired { run: "run_7_70".into(), ended: ended.into(), removed: "Mon 16 Nov".into() };
+            let response = error.into_response();
+            assert_eq!(response.status(), StatusCode::GONE);
+            response.extensions().get::<Words>().expect("words").text.clone()
+        };
+        let text = said("Sun 1 Nov");
+        assert!(text.starts_with("run_7_70 ended on Sun 1 Nov and was removed on Mon 16 Nov, because"), "{text}");
+        assert!(said("").starts_with("run_7_70 was removed on Mon 16 Nov, because"));
+    }
 }

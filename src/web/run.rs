@@ -111,8 +111,18 @@ pub(super) async fn page(
     show(&build(&web, &viewer, &run, wanted.step.map(StepNo)).await?)
 }
 
-pub(super) async fn build(web: &Web, viewer: &Viewer, run: &RunId, chosen: Option<StepNo>) -> Result<RunPage, Error> {
+/// The row of a run that has its entries. [`Error::Retired`] where retention removed them.
+pub(super) async fn must_be_kept(web: &Web, run: &RunId) -> Result<RunRow, Error> {
     let row = web.app.views.run(run).await?.ok_or(Error::NotFound)?;
+    let Some(removed_ms) = web.app.views.retired_ms(run).await? else { return Ok(row) };
+    let times = web.times();
+    let full = |ms: i64| times.ms(ms).full;
+    let ended = row.closed_ms.map(full).unwrap_or_default();
+    Err(Error::Retired { run: run.to_string(), ended, removed: full(removed_ms) })
+}
+
+pub(super) async fn build(web: &Web, viewer: &Viewer, run: &RunId, chosen: Option<StepNo>) -> Result<RunPage, Error> {
+    let row = must_be_kept(web, run).await?;
     let (entries, approvals, siblings) = tokio::try_join!(
         readable_entries(web, run),
         web.app.views.approvals_of_run(run),

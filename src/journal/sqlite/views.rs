@@ -316,6 +316,15 @@ impl Views for SqliteJournal {
         .await
     }
 
+    async fn retired_ms(&self, run: &RunId) -> Result<Option<i64>, Error> {
+        let run = run.clone();
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached("SELECT retired_ms FROM runs WHERE run = ?1")?;
+            Ok(statement.query_row([run.as_str()], |row| row.get(0)).optional()?.flatten())
+        })
+        .await
+    }
+
     async fn runs_of_ticket(&self, ticket: TicketId) -> Result<Vec<RunRow>, Error> {
         self.read(move |connection| {
             // runs_ticket.

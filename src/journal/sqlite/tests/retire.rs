@@ -56,6 +56,8 @@ async fn what_ended_long_ago_leaves_and_nothing_else_does() {
         assert!(len(&journal, ticket).await > 0, "ticket {ticket} stays");
     }
     assert!(matches!(journal.entries(&run_id(7)).await, Err(Error::NoSuchRun(_))));
+    assert_eq!(journal.retired_ms(&run_id(7)).await.unwrap(), Some(MONDAY_MS));
+    assert_eq!(journal.retired_ms(&run_id(999_999)).await.unwrap(), None);
 
     // Answered once is answered: the same trigger opens nothing.
     let history = journal.ticket_history(TicketId(7), 0).await.unwrap();

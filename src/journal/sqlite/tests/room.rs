@@ -18,6 +18,10 @@ const MAY_MOUNT: &str = "DESKHAND_TEST_MAY_MOUNT";
 fn small_disk(test: &str, megabytes: u32) -> Option<TempDir> {
     if std::env::var_os(MAY_MOUNT).is_none() {
         if !Command::new("unshare").args(["-rm", "true"]).status().is_ok_and(|done| done.success()) {
+            assert!(
+                std::env::var_os("DESKHAND_TEST_NO_SKIP").is_none(),
+                "mounting is needed here, and may not be left out"
+            );
             eprintln!("skipped: this user may not mount (`unshare -rm true` fails)");
             return None;
         }

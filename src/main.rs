@@ -121,7 +121,7 @@ struct BackupArgs {
     #[arg(value_name = "DEST")]
     to: Option<PathBuf>,
     /// Remove older backups of that folder but the newest N
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count)]
     keep: Option<usize>,
     /// Print one JSON object
     #[arg(long)]
@@ -158,16 +158,16 @@ struct DemoArgs {
     #[arg(long, value_name = "DIR")]
     world: Option<PathBuf>,
     /// Only the first N tickets of the world
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count)]
     tickets: Option<usize>,
     /// Seed of everything that is left to chance
-    #[arg(long, value_name = "S", default_value_t = 1)]
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed)]
     seed: u64,
     /// Tickets per minute, evenly spaced, instead of the times in the world
-    #[arg(long, value_name = "R", value_parser = positive)]
+    #[arg(long, value_name = "R", value_parser = rate)]
     rate: Option<f64>,
     /// Where the pages listen
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8484")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8484", value_parser = address)]
     listen: SocketAddr,
     /// Folder that keeps journal and world; without it everything is forgotten at the end
     #[arg(long, value_name = "DIR")]
@@ -202,7 +202,7 @@ struct SimArgs {
     #[arg(long, value_name = "DIR")]
     world: Option<PathBuf>,
     /// Where they listen (mail takes a port of its own)
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8585")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8585", value_parser = address)]
     listen: SocketAddr,
     /// What goes wrong on purpose; `help` lists all faults
     #[arg(long, value_name = "SPEC", default_value = "")]
@@ -211,7 +211,7 @@ struct SimArgs {
     #[arg(long, value_name = "PROFILE", default_value = "none")]
     latency: sim::latency::Latency,
     /// Seed of everything that is left to chance
-    #[arg(long, value_name = "S", default_value_t = 1)]
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed)]
     seed: u64,
 }
 
@@ -221,10 +221,10 @@ struct CrashtestArgs {
     #[arg(long, value_name = "DIR")]
     world: Option<PathBuf>,
     /// Only the first N tickets of the world
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = count)]
     tickets: usize,
     /// Seed of everything that is left to chance
-    #[arg(long, value_name = "S", default_value_t = 1)]
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed)]
     seed: u64,
     /// Only list the boundaries
     #[arg(long)]
@@ -239,16 +239,17 @@ struct CrashtestArgs {
     #[arg(long, requires = "only")]
     panic: bool,
     /// How many worlds are played side by side [default: the machine's cores, at most 4]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count)]
     jobs: Option<usize>,
     /// Kill at N random moments under load, instead of at boundaries
-    #[arg(long, value_name = "N", conflicts_with = "list")]
-    kills: Option<u64>,
-    /// What goes wrong on purpose besides: vendor.fault=RATE or vendor.fault=Nx, separated by commas
-    #[arg(long, value_name = "SPEC", default_value = "", requires = "kills")]
+    #[arg(long, value_name = "N", conflicts_with = "list", value_parser = count)]
+    kills: Option<usize>,
+    /// What goes wrong on purpose besides (with --kills): vendor.fault=RATE or vendor.fault=Nx, separated by commas; `help`
+    /// lists all
+    #[arg(long, value_name = "SPEC", default_value = "")]
     faults: String,
     /// How many runs are worked at once
-    #[arg(long, value_name = "N", default_value_t = 4, requires = "kills")]
+    #[arg(long, value_name = "N", default_value_t = 4, requires = "kills", value_parser = count)]
     workers: usize,
     /// Print the result as one JSON object
     #[arg(long)]
@@ -280,11 +281,38 @@ struct PauseArgs {
     reason: String,
 }
 
-fn positive(text: &str) -> Result<f64, String> {
+// What an option takes, each mistake with what to give instead.
+
+fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(rate),
-        _ => Err("give a number above 0".to_owned()),
+        _ => Err("it is no number above 0\nhint: give tickets per minute, such as 30 or 0.5".to_owned()),
     }
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(0) => {
+            Err("there must be at least one\nhint: give 1 or more; leave the option out for all, or for the default"
+                .to_owned())
+        }
+        Ok(count) => Ok(count),
+        Err(_) => Err("it is no whole number\nhint: give 1 or more, in digits alone".to_owned()),
+    }
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| {
+        "it is no whole number\nhint: any from 0 on will do; the same one gives the same chances".to_owned()
+    })
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        let port = text.trim_start_matches([':', '*']).rsplit(':').next().unwrap_or_default();
+        let port = if port.parse::<u16>().is_ok() { port } else { "8484" };
+        format!("it is no address with a port\nhint: write 127.0.0.1:{port}, or 0.0.0.0:{port} for every network of this machine")
+    })
 }
 
 /// A configuration or a world that must be mended first.
@@ -292,9 +320,11 @@ const EXIT_BAD_INPUT: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let quiet =
-        matches!(&cli.command, Command::Demo(_) | Command::Init(_) | Command::Crashtest(_) | Command::CrashtestDesk);
-    telemetry::start(quiet);
+    telemetry::start(match &cli.command {
+        Command::Serve(_) | Command::Sim(_) => telemetry::Level::Info,
+        Command::Demo(_) | Command::Init(_) | Command::Crashtest(_) | Command::CrashtestDesk => telemetry::Level::Error,
+        _ => telemetry::Level::Warn,
+    });
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -339,7 +369,11 @@ fn chain(error: &anyhow::Error) -> String {
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Demo(DemoArgs { faults, .. }) | Command::Sim(SimArgs { faults, .. }) if faults.trim() == "help" => {
+        Command::Demo(DemoArgs { faults, .. })
+        | Command::Sim(SimArgs { faults, .. })
+        | Command::Crashtest(CrashtestArgs { faults, .. })
+            if faults.trim() == "help" =>
+        {
             print!("{}", sim::faults::help());
             Ok(ExitCode::SUCCESS)
         }
@@ -387,6 +421,15 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             println!("{}", if args.json { report.json().to_string() } else { report.text() });
             Ok(if report.worst() == keep::check::Verdict::Fail { ExitCode::FAILURE } else { ExitCode::SUCCESS })
         }
+        Command::Crashtest(CrashtestArgs { kills: None, faults, .. }) if !faults.trim().is_empty() => {
+            Err(config::Mistakes(vec![config::Mistake {
+                key: "--faults".to_owned(),
+                what: "deaths at boundaries are compared with an undisturbed run, so nothing else goes wrong in them"
+                    .to_owned(),
+                hint: "add --kills N to kill at random moments while the vendors fail".to_owned(),
+            }])
+            .into())
+        }
         Command::Crashtest(args) => {
             let cores = std::thread::available_parallelism().map_or(1, usize::from);
             let held = crashtest::run(crashtest::Options {
@@ -398,7 +441,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
                 only: args.only,
                 list: args.list,
                 jobs: args.jobs.unwrap_or(cores.min(4)),
-                kills: args.kills,
+                kills: args.kills.map(|kills| kills as u64),
                 faults: args.faults,
                 workers: args.workers,
                 json: args.json,

@@ -15,9 +15,11 @@ mod stage;
 mod wire;
 
 use std::collections::BTreeSet;
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tempfile::TempDir;
@@ -407,10 +409,44 @@ fn suspects_of(result: &PassResult) -> Vec<String> {
     suspects
 }
 
+/// How often progress is told where no bar can be drawn.
+const TOLD_EVERY: Duration = Duration::from_secs(30);
+
+/// A bar on a terminal; elsewhere a line now and then, so that a log shows that it goes on.
 fn progress(length: u64, what: &str, json: bool) -> ProgressBar {
-    let target = if json { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let plain = !json && !std::io::stderr().is_terminal();
+    let target = if json || plain { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
     let bar = ProgressBar::with_draw_target(Some(length), target);
     let template = format!("{{bar:28}} {{pos}}/{{len}} {what}  {{msg}}  {{elapsed}}");
     bar.set_style(ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    if plain {
+        let (told, what) = (bar.clone(), what.to_owned());
+        tokio::spawn(async move {
+            let clock = Clock::system();
+            loop {
+                clock.sleep(TOLD_EVERY).await;
+                if told.is_finished() {
+                    return;
+                }
+                eprintln!("{}", plain_line(told.position(), told.length(), &what, told.elapsed()));
+            }
+        });
+    }
     bar
+}
+
+fn plain_line(position: u64, length: Option<u64>, what: &str, elapsed: Duration) -> String {
+    let of = length.map_or_else(String::new, |length| format!("/{length}"));
+    format!("{position}{of} {what} after {} s", elapsed.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_progress_says_how_far_it_is() {
+        let said = plain_line(12, Some(340), "boundaries tried", Duration::from_millis(30_400));
+        assert_eq!(said, "12/340 boundaries tried after 30 s");
+    }
 }

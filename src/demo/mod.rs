@@ -3,8 +3,10 @@
 
 pub mod report;
 
+use std::fs::DirBuilder;
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -139,7 +141,9 @@ pub async fn run(options: Options) -> Result<bool, Error> {
             scratch.path()
         }
     };
-    std::fs::create_dir_all(folder).map_err(|source| Error::Data { path: folder.display().to_string(), source })?;
+    // What customers write stands in it, even if they are not real.
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|source| Error::Data { path: folder.display().to_string(), source })?;
     let ledger = folder.join("world.jsonl");
     let clock = Clock::starting_at(World::resume_time_of(&files, Some(&ledger)).map_err(sim::Error::from)?);
     let mut sim_options = sim::Options::new(files.clone(), clock.clone());
@@ -400,7 +404,7 @@ pub(crate) async fn record_decision(
     clock: &Clock,
 ) -> Result<bool, journal::Error> {
     let entries = journal.entries(&approval.run).await?;
-    let by = "Simulated reviewer";
+    let by = report::SIMULATED_REVIEWER;
     let note = "decided as the world's file says";
     match decide::decide(&entries, &approval.approval, decision, by, note, clock.now(), 0) {
         Ok((expected_len, entries, projection)) => {
@@ -461,7 +465,11 @@ fn summary(out: &mut impl std::io::Write, report: &Report) -> std::io::Result<()
             writeln!(out, "                 {line}")?;
         }
     }
-    writeln!(out, "  expectations   {} checked, {} differ", report.expectations, report.mismatches.len())?;
+    let by_people = match report.by_people.len() {
+        0 => String::new(),
+        some => format!(", {some} set by people in the pages and not compared"),
+    };
+    writeln!(out, "  expectations   {} checked, {} differ{by_people}", report.expectations, report.mismatches.len())?;
     for line in &report.mismatches {
         writeln!(out, "                 {line}")?;
     }

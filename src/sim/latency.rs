@@ -50,7 +50,9 @@ impl FromStr for Latency {
         }
         let Ok(ms) = text.parse() else {
             let names = PROFILES.map(|(name, _)| name).join(", ");
-            return Err(format!("write one of {names}, or the milliseconds that every answer takes"));
+            return Err(format!(
+                "there is no such profile\nhint: write one of {names}, or the milliseconds that every answer takes"
+            ));
         };
         let claude = claude::Latency { first_byte_ms: ms, per_kilotoken_ms: 0, tokens_per_s: None, spread_percent: 0 };
         Ok(Self { claude: Some(claude), records_ms: ms, spread_percent: 0 })

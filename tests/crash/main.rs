@@ -1,6 +1,9 @@
 //! The real binary dies: `deskhand crashtest` kills it at every boundary and at random moments, and starts it again. The judge is
 //! the simulated vendors' own ledger, compared with that of a world in which nobody died.
 
+mod commands;
+mod disk;
+
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};

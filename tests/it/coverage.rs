@@ -30,10 +30,10 @@ fn tests() -> BTreeSet<String> {
         for line in text.lines().map(str::trim) {
             if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
                 marked = true;
-            } else if let Some((_, rest)) = line.split_once("fn ").filter(|_| !line.starts_with("//")) {
-                if std::mem::take(&mut marked) {
-                    names.insert(rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect());
-                }
+            } else if let Some((_, rest)) = line.split_once("fn ").filter(|_| !line.starts_with("//"))
+                && std::mem::take(&mut marked)
+            {
+                names.insert(rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect());
             }
         }
         if let Some((_, list)) = text.split_once("every_store! { $store =>") {

@@ -268,7 +268,7 @@ impl Worker {
             }
             projection.row.wake_ms = until_ms.map(|until| until.max(now_ms + REST_MIN_MS));
         }
-        match self.write(lease, expected_len, entries, projection, Conditions::default()).await {
+        match self.write(lease, expected_len, &entries, projection, Conditions::default()).await {
             Ok(()) => Ok(true),
             Err(journal::Error::Moved { .. }) => {
                 *draft = Draft::new(RunState::fold(&self.journal.entries(&lease.run).await?)?);
@@ -299,7 +299,7 @@ impl Worker {
 
     async fn commit_always(&self, lease: &Lease, draft: &mut Draft, conditions: Conditions) -> Result<Written, Left> {
         let (expected_len, entries, projection) = draft.take();
-        match self.write(lease, expected_len, entries.clone(), projection, conditions).await {
+        match self.write(lease, expected_len, &entries, projection, conditions).await {
             Ok(()) => {
                 if draft.state.outcome.is_some() && entries.iter().any(|e| matches!(e.body, Body::RunClosed { .. })) {
                     let outcome = draft.state.outcome.as_ref().map_or("", Outcome::as_str);
@@ -377,7 +377,7 @@ impl Worker {
         &self,
         lease: &Lease,
         expected_len: u64,
-        entries: Vec<Entry>,
+        entries: &[Entry],
         projection: Projection,
         conditions: Conditions,
     ) -> Result<(), journal::Error> {
@@ -385,10 +385,8 @@ impl Worker {
         let can_wait = !entries.iter().any(|entry| begins(&entry.body)); // What has not begun is better left.
         let mut pause = Duration::from_millis(50);
         loop {
-            let written = self
-                .journal
-                .append_if(lease, expected_len, entries.clone(), projection.clone(), conditions.clone())
-                .await;
+            let written =
+                self.journal.append_if(lease, expected_len, entries, projection.clone(), conditions.clone()).await;
             let now_ms = self.clock.now_ms();
             match written {
                 Err(journal::Error::Storage { doing, reason, hint })
@@ -430,8 +428,9 @@ impl Worker {
         let before = draft.state.clone();
         // In shadow mode there is no permission: what performs effects cannot be called.
         let acting = (self.rules.mode == Mode::Auto).then(|| Acting::until(self.clock.clone(), lease.until_ms));
-        let tries = open.iter().map(|open| self.try_step(&before, open, known, acting.clone()));
+        let tries = open.iter().map(|open| self.try_step(before.clone(), open, known, acting.clone()));
         let mut running = tries.collect::<FuturesUnordered<_>>().ready_chunks(16);
+        drop(before); // The last look at the state ends with the last try: its lines are then added without a copy.
         let mut left = open.len();
         loop {
             let ended = tokio::select! {
@@ -459,7 +458,8 @@ impl Worker {
         }
     }
 
-    async fn try_step(&self, state: &RunState, open: &OpenStep, known: Before, acting: Option<Acting>) -> Body {
+    async fn try_step(&self, state: Arc<RunState>, open: &OpenStep, known: Before, acting: Option<Acting>) -> Body {
+        let state = &*state;
         let (step, attempts, limits) = (open.step, open.attempts, &self.rules.limits);
         let found = known.forgot_since.is_some() || known.again && open.may_have_acted();
         let probes = match gate::hold_back(&self.hold, state, open, found, limits, self.clock.now()).await {

@@ -321,7 +321,7 @@ pub trait Journal: Send + Sync + 'static {
         entries: Vec<Entry>,
         projection: Projection,
     ) -> Result<(), Error> {
-        self.append_if(lease, expected_len, entries, projection, Conditions::default()).await
+        self.append_if(lease, expected_len, &entries, projection, Conditions::default()).await
     }
 
     /// The same, if the conditions hold in the same commit.
@@ -329,7 +329,7 @@ pub trait Journal: Send + Sync + 'static {
         &self,
         lease: &Lease,
         expected_len: u64,
-        entries: Vec<Entry>,
+        entries: &[Entry],
         projection: Projection,
         conditions: Conditions,
     ) -> Result<(), Error>;

@@ -1,5 +1,7 @@
 //! Entries that are not on disk yet, folded as they come, with the rows that belong to them.
 
+use std::sync::Arc;
+
 use crate::ids::StepNo;
 use crate::intent::Intent;
 use crate::policy::RuleId;
@@ -11,8 +13,9 @@ use crate::run::state::{Approval, Broken, RunState};
 /// A run with lines that wait to be written.
 #[derive(Debug, Clone)]
 pub struct Draft {
-    /// The run as it stands with the waiting lines.
-    pub state: RunState,
+    /// The run as it stands with the waiting lines. Steps in flight look at the state that they were started from, so it is
+    /// shared with them and copied only when a line is added while one of them still looks.
+    pub state: Arc<RunState>,
     seen_len: u64,
     entries: Vec<Entry>,
     calls: Vec<CallRow>,
@@ -22,12 +25,12 @@ pub struct Draft {
 impl Draft {
     /// A run with nothing waiting.
     pub fn new(state: RunState) -> Self {
-        Self { seen_len: state.len, state, entries: Vec::new(), calls: Vec::new(), tools: Vec::new() }
+        Self { seen_len: state.len, state: Arc::new(state), entries: Vec::new(), calls: Vec::new(), tools: Vec::new() }
     }
 
     /// The first lines of a new run: opened, and whatever follows at once.
     pub fn open(entries: Vec<Entry>) -> Result<Self, Broken> {
-        let state = RunState::fold(&entries)?;
+        let state = Arc::new(RunState::fold(&entries)?);
         Ok(Self { seen_len: 0, state, entries, calls: Vec::new(), tools: Vec::new() })
     }
 
@@ -36,7 +39,7 @@ impl Draft {
         if let Body::StepFinished { step, result, took_ms } = &entry.body {
             self.note_figures(*step, result, *took_ms, entry.at_ms);
         }
-        self.state.apply(&entry)?;
+        Arc::make_mut(&mut self.state).apply(&entry)?;
         self.entries.push(entry);
         Ok(())
     }

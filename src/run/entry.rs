@@ -184,6 +184,31 @@ pub enum Body {
     },
 }
 
+impl Body {
+    /// The word that tells it from the other kinds, as it is stored.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Body::RunOpened { .. } => "run_opened",
+            Body::CustomerWrote { .. } => "customer_wrote",
+            Body::StepStarted { .. } => "step_started",
+            Body::StepDelayed { .. } => "step_delayed",
+            Body::StepRetried { .. } => "step_retried",
+            Body::StepFinished { .. } => "step_finished",
+            Body::Judged { .. } => "judged",
+            Body::ApprovalRequested { .. } => "approval_requested",
+            Body::ApprovalDecided { .. } => "approval_decided",
+            Body::DecisionUndone { .. } => "decision_undone",
+            Body::ApprovalReopened { .. } => "approval_reopened",
+            Body::ApprovalExpired { .. } => "approval_expired",
+            Body::Reminded { .. } => "reminded",
+            Body::TakenOver { .. } => "taken_over",
+            Body::Reopened { .. } => "reopened",
+            Body::RunClosed { .. } => "run_closed",
+            Body::HeldBack { .. } => "held_back",
+        }
+    }
+}
+
 /// What a step does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "work", rename_all = "snake_case")]

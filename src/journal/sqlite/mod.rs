@@ -251,14 +251,14 @@ impl Journal for SqliteJournal {
         &self,
         lease: &Lease,
         expected_len: u64,
-        entries: Vec<Entry>,
+        entries: &[Entry],
         projection: Projection,
         conditions: Conditions,
     ) -> Result<(), Error> {
-        let (lease, batch) = (lease.clone(), Batch::new(&entries, Box::new(projection)));
+        let (lease, batch) = (lease.clone(), Batch::new(entries, Box::new(projection)));
         let kind = batch.kind();
         let place = crash::at(|| {
-            let what = if write::is_progress(&entries) { "append" } else { "again" };
+            let what = if write::is_progress(entries) { "append" } else { "again" };
             format!("{} {what} len={expected_len}+{}", lease.run, entries.len())
         });
         self.write_at(place, kind, move |connection| {

@@ -216,7 +216,7 @@ impl Journal for Probe {
         &self,
         lease: &Lease,
         expected_len: u64,
-        entries: Vec<Entry>,
+        entries: &[Entry],
         projection: Projection,
         conditions: Conditions,
     ) -> Result<(), Error> {

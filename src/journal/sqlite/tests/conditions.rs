@@ -150,7 +150,8 @@ async fn two_that_race_for_the_last_of_a_day_do_not_both_find_room() {
     let day = |minor| RefundDay { amount: Money::usd(minor), since_ms: MONDAY_MS, limit_minor: 1_000 };
     let tries = leases.iter().zip(1..).map(|(lease, ticket)| {
         let conditions = Conditions { refund_day: Some(day(300)), ..Conditions::default() };
-        journal.append_if(lease, 1, vec![started(1, 300, None)], rows(ticket, None), conditions)
+        let journal = journal.clone();
+        async move { journal.append_if(lease, 1, &[started(1, 300, None)], rows(ticket, None), conditions).await }
     });
     let results = join_all(tries).await;
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 3, "{results:?}");
@@ -165,7 +166,7 @@ async fn two_that_race_for_the_last_of_a_day_do_not_both_find_room() {
     let ticket = leases.iter().position(|other| other == lease).unwrap() as i64 + 1;
     for (minor, fits) in [(101, false), (100, true)] {
         let conditions = Conditions { refund_day: Some(day(minor)), ..Conditions::default() };
-        let result = journal.append_if(lease, 1, vec![started(1, minor, None)], rows(ticket, None), conditions).await;
+        let result = journal.append_if(lease, 1, &[started(1, minor, None)], rows(ticket, None), conditions).await;
         assert_eq!(result.is_ok(), fits, "{minor}: {result:?}");
     }
 }
@@ -195,7 +196,7 @@ async fn a_refund_that_repeats_another_or_may_is_not_started() {
         let conditions = Conditions { only_refund: Some(only), ..Conditions::default() };
         let expected_len = if others { 1 } else { next };
         let start = vec![started(9, minor, None)];
-        let found = match journal.append_if(&lease, expected_len, start, rows(ticket, None), conditions).await {
+        let found = match journal.append_if(&lease, expected_len, &start, rows(ticket, None), conditions).await {
             Ok(()) => None,
             Err(Error::Twin { run, state, amount }) => {
                 assert_eq!((run, amount), (run_id(1), Money::usd(500)), "{shown}");
@@ -230,9 +231,9 @@ async fn no_step_starts_in_a_commit_after_the_brake() {
         let before = len(&journal, 1).await as u64;
         let brake = brake::Brake::parse(name).unwrap();
         brake::pull(&journal, brake, "", "ada", MONDAY_MS).await.unwrap();
-        let stale = journal.append_if(&lease, before - 1, vec![note(1)], rows(1, None), conditions.clone()).await;
+        let stale = journal.append_if(&lease, before - 1, &[note(1)], rows(1, None), conditions.clone()).await;
         assert!(matches!(stale, Err(Error::Moved { .. })), "what was seen is compared first: {stale:?}");
-        let result = journal.append_if(&lease, before, vec![note(1)], rows(1, None), conditions.clone()).await;
+        let result = journal.append_if(&lease, before, &[note(1)], rows(1, None), conditions.clone()).await;
         match held {
             true => {
                 assert!(matches!(result, Err(Error::SwitchedOn { ref switch, .. }) if switch == name), "{result:?}")

@@ -141,6 +141,7 @@ macro_rules! every_store {
             claims_without_progress_are_counted,
             an_append_that_saw_less_is_refused,
             a_lease_is_renewed_and_given_back,
+            a_lease_goes_with_the_last_lines,
             the_next_wake_counts_leases,
             a_switch_is_set_with_its_audit_line,
             the_bell_rings_after_commits_alone,
@@ -326,6 +327,21 @@ pub(crate) mod checks {
         journal.release(longer).await.unwrap();
         assert!(matches!(journal.renew(&lease, 90_000).await, Err(Error::StaleLease { .. })), "it was given back");
         assert_eq!(claim(journal, 1).await.map(|lease| lease.token), Some(2));
+    }
+
+    pub(crate) async fn a_lease_goes_with_the_last_lines(journal: &dyn Journal) {
+        admit_one(journal, 1, Some(0)).await;
+        let lease = claim(journal, 0).await.unwrap();
+        journal.append(&lease, 1, vec![note(1)], rows(1, Some(0))).await.unwrap();
+        journal.renew(&lease, 20_000).await.unwrap();
+        journal.append(&lease, 2, vec![note(2)], rows(1, None)).await.unwrap();
+        assert!(matches!(journal.renew(&lease, 90_000).await, Err(Error::StaleLease { .. })), "it was given back");
+        // Nobody has taken the run: what its worker still has to say is heard.
+        journal.append(&lease, 3, vec![note(3)], rows(1, Some(5_000))).await.unwrap();
+        let next = claim(journal, 5_000).await.unwrap();
+        assert_eq!(next.token, 2);
+        journal.release(lease).await.unwrap();
+        assert_eq!(claim(journal, 5_000).await, None, "giving it back again leaves the new one alone");
     }
 
     pub(crate) async fn the_next_wake_counts_leases(journal: &dyn Journal) {

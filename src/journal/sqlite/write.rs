@@ -231,7 +231,7 @@ pub(super) fn release(connection: &Connection, lease: &Lease) -> Result<(), Faul
     let held = connection
         .prepare_cached(
             "UPDATE runs SET lease_owner = NULL, lease_until_ms = NULL, claims_without_progress = 0
-             WHERE no = ?1 AND lease_token = ?2",
+             WHERE no = ?1 AND lease_token = ?2 AND lease_owner IS NOT NULL",
         )?
         .execute(params![head.no, lease.token])?;
     if held > 0 {
@@ -296,7 +296,14 @@ pub(super) fn append(
         conditions::hold(connection, &lease.run, conditions)?;
     }
     extend(connection, &lease.run, &head, expected_len, batch)?;
-    if batch.is_progress {
+    if batch.projection.row.wake_ms.is_none() {
+        // Nobody can claim it any more. The lease goes with these lines, so that giving it back is no commit of its own.
+        connection
+            .prepare_cached(
+                "UPDATE runs SET lease_owner = NULL, lease_until_ms = NULL, claims_without_progress = 0 WHERE no = ?1",
+            )?
+            .execute([head.no])?;
+    } else if batch.is_progress {
         // This claim counts as the first: should it end now, with a step open, that step has ended one worker.
         connection
             .prepare_cached(

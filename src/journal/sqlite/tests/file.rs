@@ -153,6 +153,17 @@ async fn appends_at_once_share_a_commit() {
     assert!(together.wal_bytes > alone.wal_bytes && together.fsyncs >= together.commits);
 }
 
+#[tokio::test]
+async fn giving_back_what_went_with_the_last_lines_is_no_commit() {
+    let (_folder, journal) = store();
+    admit_one(&journal, 1, Some(0)).await;
+    let lease = claim(&journal, 0).await.unwrap();
+    journal.append(&lease, 1, vec![note(1)], rows(1, None)).await.unwrap();
+    let before = journal.stats();
+    journal.release(lease).await.unwrap();
+    assert_eq!(journal.stats(), before);
+}
+
 fn lease_ticket(lease: &Lease) -> i64 {
     lease.run.as_str().split('_').nth(1).unwrap().parse().unwrap()
 }

@@ -128,6 +128,11 @@ pub struct Stopwatch {
 }
 
 impl Stopwatch {
+    /// Since it was started.
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
     /// Milliseconds since it was started.
     pub fn elapsed_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)

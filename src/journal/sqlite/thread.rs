@@ -22,6 +22,9 @@ use crate::crash;
 
 /// How many jobs share a commit at most, so that the first of them is not kept waiting by the last.
 const GROUP_MAX: usize = 256;
+/// How long a commit waits at most for the writes that usually share it. A model's answer takes a thousand times as long; a
+/// commit costs a synchronisation, a wake-up of everybody who listens, and pages that the next write changes again.
+const GATHER: Duration = Duration::from_millis(3);
 /// Frames in the write-ahead log at which it is copied into the file in between: 4 MiB of pages.
 const CHECKPOINT_FRAMES: u64 = 4096;
 /// After this long without a job the write-ahead log is copied into the file.
@@ -54,6 +57,31 @@ pub(super) struct Thread {
     pub(super) unsaved: bool,
     /// How much of the log was there at the last checkpoint.
     pub(super) copied_frames: u64,
+    /// How many writes the next commit waits for.
+    pub(super) company: Company,
+}
+
+/// How many writes come about the same time. While runs move side by side, each of them writes again soon after its last
+/// write: as many as shared the last commit will be there again in a moment. A lone run never waits.
+#[derive(Debug, Default)]
+pub(super) struct Company {
+    expected: usize,
+}
+
+impl Company {
+    /// Whether a commit of so many waits for more.
+    fn waits(&self, came: usize) -> bool {
+        came < self.expected
+    }
+
+    /// So many shared a commit. Those that were waited for came: perhaps one more will, the next time.
+    fn shared(&mut self, came: usize) {
+        self.expected = match came {
+            0 | 1 => 1,
+            _ if came >= self.expected => came + 1,
+            _ => came,
+        };
+    }
 }
 
 /// What a group came to.
@@ -153,10 +181,11 @@ impl Thread {
         }
         let (mut kept, mut changes) = (0, 0);
         let mut nth = 0;
+        let watch = Clock::system().stopwatch();
         loop {
             while nth == group.len()
                 && nth < upto
-                && let Ok(job) = self.jobs.try_recv()
+                && let Some(job) = self.next_of(nth, &watch)
             {
                 group.extend(self.let_in(job));
             }
@@ -178,12 +207,21 @@ impl Thread {
                 }
             }
         }
+        self.company.shared(nth);
         match self.connection.execute_batch("COMMIT") {
             Ok(()) => Came::Written { kept, changes },
             Err(error) => {
                 self.roll_back();
                 refused(&error)
             }
+        }
+    }
+
+    /// The next job for a commit of so many: one that waits, or comes while the commit waits for it.
+    fn next_of(&self, came: usize, watch: &Stopwatch) -> Option<Job> {
+        match GATHER.checked_sub(watch.elapsed()) {
+            Some(left) if self.company.waits(came) => self.jobs.recv_timeout(left).ok(),
+            _ => self.jobs.try_recv().ok(),
         }
     }
 
@@ -335,5 +373,28 @@ impl Thread {
             Ok(_) => {}
             Err(error) => tracing::warn!("the journal's write-ahead log cannot be copied into its file: {error}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_waits_for_as_many_as_shared_the_last_one() {
+        let mut company = Company::default();
+        let mut check = |came: usize, waits_for: usize| {
+            company.shared(came);
+            assert!(!company.waits(waits_for) && (waits_for == 0 || company.waits(waits_for - 1)), "{company:?}");
+        };
+        check(1, 1);
+        check(1, 1);
+        // One more than came, until they no longer come.
+        check(2, 3);
+        check(3, 4);
+        check(9, 10);
+        check(6, 6);
+        check(6, 7);
+        check(1, 1);
     }
 }

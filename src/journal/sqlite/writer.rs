@@ -16,7 +16,7 @@ use super::mark::Mark;
 use super::meter::Meter;
 use super::open::Opened;
 use super::space::{Room, Space};
-use super::thread::{Since, Thread};
+use super::thread::{Company, Since, Thread};
 use crate::journal::Error;
 
 /// How many jobs may wait. A caller beyond that waits for room, which slows it down to the pace of the disk.
@@ -93,6 +93,7 @@ impl Writer {
             mark: Mark::new(&folder),
             unsaved: true,
             copied_frames: 0,
+            company: Company::default(),
         };
         let handle = std::thread::Builder::new()
             .name("journal".to_owned())

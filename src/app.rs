@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
@@ -232,6 +232,7 @@ impl App {
             config,
             clock,
         );
+        let listening = Arc::new(Mutex::new(()));
         for number in 1..=config.concurrent_runs {
             let worker = Worker {
                 name: format!("worker-{number}"),
@@ -241,7 +242,7 @@ impl App {
                 hold: self.hold.clone(),
                 clock: clock.clone(),
             };
-            self.tasks.spawn(keep_working(worker, self.stop.clone(), self.activity.clone()));
+            self.tasks.spawn(keep_working(worker, listening.clone(), self.stop.clone(), self.activity.clone()));
         }
         Ok(())
     }
@@ -389,13 +390,24 @@ impl App {
     }
 }
 
-async fn keep_working(worker: Worker, stop: CancellationToken, activity: Arc<Activity>) {
+/// One worker. After a run it looks for the next one at once; of those that found none, one listens to the bell, and hands
+/// that place on before it moves what it finds. Otherwise each commit would wake all of them, and all would ask the journal
+/// for a run that is not there.
+async fn keep_working(worker: Worker, listening: Arc<Mutex<()>>, stop: CancellationToken, activity: Arc<Activity>) {
     let mut bell = worker.journal.bell();
     let mut last_failure = String::new();
+    let mut place = None;
     while !stop.is_cancelled() {
         bell.borrow_and_update(); // Register, then look.
         activity.moving.fetch_add(1, Ordering::AcqRel);
-        let worked = worker.tick().await;
+        let worked = match worker.claim().await {
+            Ok(Some(claimed)) => {
+                place = None;
+                worker.work(claimed).await.map(|()| true)
+            }
+            Ok(None) => Ok(false),
+            Err(failed) => Err(failed),
+        };
         activity.moving.fetch_sub(1, Ordering::AcqRel);
         let failed = worked.is_err();
         match worked {
@@ -408,6 +420,13 @@ async fn keep_working(worker: Worker, stop: CancellationToken, activity: Arc<Act
                     last_failure = said;
                 }
             }
+        }
+        if place.is_none() && !failed {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                mine = listening.clone().lock_owned() => place = Some(mine),
+            }
+            continue; // It may have taken long to get it.
         }
         // Under a brake, and while the journal cannot be written, what is due stays due.
         let due = match failed || worker.hold.known().is_some_and(Brake::holds_steps) {

@@ -102,17 +102,27 @@ enum Written {
 impl Worker {
     /// One turn: claims a run and moves it as far as it goes. `false`: there was nothing to claim, or nothing may be done.
     pub async fn tick(&self) -> Result<bool, journal::Error> {
-        if self.hold.is_closing() || self.hold.look().await?.is_some_and(|pulled| pulled.brake.holds_steps()) {
-            return Ok(false);
+        match self.claim().await? {
+            Some(claimed) => self.work(claimed).await.map(|()| true),
+            None => Ok(false),
         }
-        let claimed = match self.journal.claim(&self.name, self.clock.now_ms(), LEASE_TTL).await {
-            Err(journal::Error::Unreadable { lease, why }) => {
-                self.park_unreadable(&lease, &why).await?;
-                return Ok(true);
+    }
+
+    /// The first half of a turn: `None` when there is nothing to claim, or nothing may be done.
+    pub async fn claim(&self) -> Result<Option<Claimed>, journal::Error> {
+        loop {
+            if self.hold.is_closing() || self.hold.look().await?.is_some_and(|pulled| pulled.brake.holds_steps()) {
+                return Ok(None);
             }
-            claimed => claimed?,
-        };
-        let Some(claimed) = claimed else { return Ok(false) };
+            match self.journal.claim(&self.name, self.clock.now_ms(), LEASE_TTL).await {
+                Err(journal::Error::Unreadable { lease, why }) => self.park_unreadable(&lease, &why).await?,
+                claimed => return claimed,
+            }
+        }
+    }
+
+    /// The second half: moves a claimed run as far as it goes.
+    pub async fn work(&self, claimed: Claimed) -> Result<(), journal::Error> {
         // A run that was claimed again and again without a trace may have ended its process: suspects go one after the other,
         // so that the innocent ones show that they are.
         let turn = match claimed.claims_without_progress {
@@ -120,8 +130,7 @@ impl Worker {
             _ => match self.hold.suspect(self.clock.now_ms()) {
                 Some(turn) => Some(turn),
                 None => {
-                    self.journal.put_back(claimed.lease, self.clock.now_ms() + SUSPECT_WAITS_MS).await?;
-                    return Ok(true);
+                    return self.journal.put_back(claimed.lease, self.clock.now_ms() + SUSPECT_WAITS_MS).await;
                 }
             },
         };
@@ -145,7 +154,7 @@ impl Worker {
             Ok(Err(Left::Broken(broken))) => self.park_unreadable(&lease, &broken.to_string()).await?,
             Err(broke) => self.record_panic(&lease, broke).await,
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Moves the run, then gives it back, whatever came of it but a journal that refuses.

@@ -6,6 +6,7 @@
 //! before heading before text. Below [`FLOOR`] nothing is returned: an answer must rest on something, and a passage that
 //! shares one common word with the question is nothing.
 
+mod index;
 mod passages;
 mod words;
 
@@ -16,10 +17,11 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest as _, Sha256};
 
-pub use passages::PASSAGE_MAX_CHARS;
+use self::index::{Candidate, Index};
+pub use self::passages::PASSAGE_MAX_CHARS;
 
 use crate::article::Article;
 use crate::ids::ArticleId;
@@ -31,13 +33,13 @@ pub const PASSAGES_MAX: usize = 20;
 /// The most passages of one article in a result.
 const PER_ARTICLE_MAX: usize = 2;
 /// How many candidates are ranked.
-const CANDIDATES: i64 = 80;
+const CANDIDATES: usize = 80;
 /// The share of a query's weight that a passage with its title must hold. Measured on the shipped help center.
 pub const FLOOR: f64 = 0.42;
 /// What a match in the customer's own language is worth.
 const LANGUAGE_BONUS: f64 = 0.12;
 /// The form of the file; another one is thrown away.
-const FORM: i64 = 3;
+const FORM: i64 = 4;
 
 /// The index failed.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +76,13 @@ pub struct Size {
 
 /// The index.
 pub struct Knowledge {
-    connection: Mutex<Connection>,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    connection: Connection,
+    /// What searches look through, and the digest of the articles that it was read from.
+    read: Option<(String, Index)>,
 }
 
 impl std::fmt::Debug for Knowledge {
@@ -87,7 +95,7 @@ impl Knowledge {
     /// Opens the index in a file, or in memory. A file that is no index of this form is made anew.
     pub fn open(path: Option<&Path>) -> Result<Self, Error> {
         let Some(path) = path else {
-            return Ok(Self { connection: Mutex::new(prepare(Connection::open_in_memory()?)?) });
+            return Ok(Self::over(prepare(Connection::open_in_memory()?)?));
         };
         // For the user alone, like all that stands beside it. Where it cannot be made, opening it says why.
         let private = || OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
@@ -103,19 +111,21 @@ impl Knowledge {
             let _ = private();
             Connection::open(path).and_then(prepare)
         })?;
-        Ok(Self { connection: Mutex::new(connection) })
+        Ok(Self::over(connection))
+    }
+
+    fn over(connection: Connection) -> Self {
+        Self { inner: Mutex::new(Inner { connection, read: None }) }
     }
 
     /// Takes these articles as the whole help center, in one transaction; does nothing when they are the same as before.
     pub fn replace_all(&self, articles: &[Article]) -> Result<Size, Error> {
         let digest = digest(articles);
-        let mut connection = self.lock();
-        let known: Option<String> =
-            connection.query_row("SELECT digest FROM about WHERE one = 1", [], |row| row.get(0)).ok();
-        if known.as_deref() == Some(digest.as_str()) {
-            return size(&connection);
+        let mut inner = self.lock();
+        if known_digest(&inner.connection)?.as_deref() == Some(digest.as_str()) {
+            return size(&inner.connection);
         }
-        let transaction = connection.transaction()?;
+        let transaction = inner.connection.transaction()?;
         transaction.execute_batch("DELETE FROM passages; DELETE FROM stems; DELETE FROM about;")?;
         for article in articles.iter().filter(|article| article.is_public()) {
             let title_stems = words::words(&format!("{} {}", article.title, article.section)).join(" ");
@@ -134,7 +144,7 @@ impl Knowledge {
                     ],
                 )?;
                 transaction.execute(
-                    "INSERT INTO stems (rowid, title, heading, text) VALUES (?1, ?2, ?3, ?4)",
+                    "INSERT INTO stems (passage, title, heading, text) VALUES (?1, ?2, ?3, ?4)",
                     params![
                         transaction.last_insert_rowid(),
                         title_stems,
@@ -152,25 +162,32 @@ impl Knowledge {
 
     /// What the index holds.
     pub fn size(&self) -> Result<Size, Error> {
-        size(&self.lock())
+        size(&self.lock().connection)
     }
 
     /// Whether an article is in the index: whether an answer may cite it.
     pub fn holds(&self, article: ArticleId) -> Result<bool, Error> {
         let sql = "SELECT EXISTS (SELECT 1 FROM passages WHERE article = ?1)";
-        Ok(self.lock().query_row(sql, [article.0], |row| row.get(0))?)
+        Ok(self.lock().connection.query_row(sql, [article.0], |row| row.get(0))?)
     }
 
     /// The passages that fit best, best first, at most `k` (up to [`PASSAGES_MAX`]). `language` is the customer's, as `en` or
-    /// `pt-br`: articles in it come first, others are found too. Takes a few milliseconds.
+    /// `pt-br`: articles in it come first, others are found too. The first search after a change of the articles reads them.
     pub fn search(&self, query: &str, language: Option<&str>, k: usize) -> Result<Vec<Passage>, Error> {
         let wanted = words::query_words(query);
         if wanted.is_empty() || k == 0 {
             return Ok(Vec::new());
         }
-        let connection = self.lock();
-        let weights = weights(&connection, &wanted)?;
-        let mut found = ranked(&connection, &wanted, &weights, language)?;
+        let mut inner = self.lock();
+        let Inner { connection, read } = &mut *inner;
+        // One look at the file: another process may put other articles in.
+        let transaction = connection.transaction()?;
+        let digest = known_digest(&transaction)?.unwrap_or_default();
+        let index = match read {
+            Some((of, index)) if *of == digest => &*index,
+            _ => &read.insert((digest, load(&transaction)?)).1,
+        };
+        let mut found = ranked(index, &wanted, language);
         let mut taken: BTreeMap<ArticleId, usize> = BTreeMap::new();
         found.retain(|candidate| {
             let count = taken.entry(candidate.article).or_default();
@@ -180,8 +197,8 @@ impl Knowledge {
         found.truncate(k.min(PASSAGES_MAX));
         // The texts of those that are returned, and of no other.
         let mut statement =
-            connection.prepare_cached("SELECT title, heading, text, url, updated_ms FROM passages WHERE id = ?1")?;
-        let read = |candidate: &Candidate| {
+            transaction.prepare_cached("SELECT title, heading, text, url, updated_ms FROM passages WHERE id = ?1")?;
+        let read = |candidate: &Ranked| {
             statement.query_row([candidate.passage], |row| {
                 Ok(Passage {
                     article: candidate.article,
@@ -197,94 +214,38 @@ impl Knowledge {
         Ok(found.iter().map(read).collect::<Result<_, _>>()?)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Connection> {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
         // A panic while it was held left a whole transaction or none.
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A passage that may be returned.
-struct Candidate {
+/// A passage that may be returned, with its whole score.
+struct Ranked {
     passage: i64,
     article: ArticleId,
-    /// BM25 at first, the whole score in the end.
     score: f64,
-    /// Weight of the query's words that it holds, and of those in its title and headings.
-    held: (f64, f64),
-    in_language: bool,
 }
 
 /// The passages that hold enough of the query, best first.
-fn ranked(
-    connection: &Connection,
-    wanted: &[String],
-    weights: &BTreeMap<String, f64>,
-    language: Option<&str>,
-) -> Result<Vec<Candidate>, Error> {
-    let language = language.map(primary);
-    // Words are letters and digits only; the quotes keep `or` and `near` from being read as more.
-    let quoted: Vec<String> = wanted.iter().map(|word| format!("\"{word}\"")).collect();
-    let mut statement = connection.prepare_cached(
-        "SELECT p.id, p.article, p.locale, s.title || ' ' || s.heading, s.text, -bm25(stems, 5.0, 3.0, 1.0) AS fit \
-         FROM stems s JOIN passages p ON p.id = s.rowid WHERE stems MATCH ?1 ORDER BY fit DESC LIMIT ?2",
-    )?;
-    let rows = statement.query_map(params![quoted.join(" OR "), CANDIDATES], |row| {
-        let (heads, text) = (row.get_ref(3)?.as_str()?, row.get_ref(4)?.as_str()?);
-        let locale = row.get_ref(2)?.as_str()?;
-        Ok(Candidate {
-            passage: row.get(0)?,
-            article: ArticleId(row.get(1)?),
-            score: row.get(5)?,
-            held: held(weights, heads, text),
-            in_language: language.as_ref().is_some_and(|language| *language == primary(locale)),
+fn ranked(index: &Index, wanted: &[String], language: Option<&str>) -> Vec<Ranked> {
+    let found = index.candidates(wanted, language, CANDIDATES);
+    let best_fit = found.iter().map(|candidate| candidate.fit).fold(f64::MIN_POSITIVE, f64::max);
+    let score = |candidate: &Candidate| {
+        let bonus = if candidate.in_language { LANGUAGE_BONUS } else { 0.0 };
+        candidate.held + 0.25 * candidate.fit / best_fit + 0.2 * candidate.held_in_heads + bonus
+    };
+    let mut ranked: Vec<Ranked> = found
+        .iter()
+        .filter(|candidate| candidate.held >= FLOOR)
+        .map(|candidate| Ranked {
+            passage: candidate.passage,
+            article: ArticleId(candidate.article),
+            score: score(candidate),
         })
-    })?;
-    let mut found = rows.collect::<Result<Vec<_>, _>>()?;
-    let best_fit = found.iter().map(|candidate| candidate.score).fold(f64::MIN_POSITIVE, f64::max);
-    let total: f64 = weights.values().sum();
-    found.retain(|candidate| candidate.held.0 / total >= FLOOR);
-    for candidate in &mut found {
-        let (anywhere, in_heads) = candidate.held;
-        candidate.score = anywhere / total + 0.25 * candidate.score / best_fit + 0.2 * in_heads / total;
-        if candidate.in_language {
-            candidate.score += LANGUAGE_BONUS;
-        }
-    }
-    found.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.article.cmp(&b.article)));
-    Ok(found)
-}
-
-/// The weight of the words that stand in the heads or the text, and of those in the heads.
-fn held(weights: &BTreeMap<String, f64>, heads: &str, text: &str) -> (f64, f64) {
-    let (mut anywhere, mut in_heads) = (0.0, 0.0);
-    for (word, weight) in weights {
-        let stands_in = |words: &str| words.split(' ').any(|one| one == word);
-        if stands_in(heads) {
-            in_heads += weight;
-            anywhere += weight;
-        } else if stands_in(text) {
-            anywhere += weight;
-        }
-    }
-    (anywhere, in_heads)
-}
-
-/// How much each word of a query says: the rarer in the help center, the more. A word that no article holds counts like a rare
-/// one: the question is about something else.
-fn weights(connection: &Connection, wanted: &[String]) -> Result<BTreeMap<String, f64>, Error> {
-    let mut count = connection.prepare_cached("SELECT count(*) FROM passages")?;
-    let all = count.query_row([], |row| row.get::<_, i64>(0))? as f64;
-    let mut statement = connection.prepare_cached("SELECT doc FROM stem_counts WHERE term = ?1")?;
-    let mut weights = BTreeMap::new();
-    for word in wanted {
-        let held = statement.query_row([word], |row| row.get::<_, i64>(0)).unwrap_or(0) as f64;
-        weights.insert(word.clone(), (1.0 + (all + 1.0) / (held + 1.0)).ln().min((1.0 + (all + 1.0) / 3.0).ln()));
-    }
-    Ok(weights)
-}
-
-fn primary(language: &str) -> String {
-    language.split(['-', '_']).next().unwrap_or_default().to_ascii_lowercase()
+        .collect();
+    ranked.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.article.cmp(&b.article)));
+    ranked
 }
 
 fn prepare(connection: Connection) -> rusqlite::Result<Connection> {
@@ -295,21 +256,43 @@ fn prepare(connection: Connection) -> rusqlite::Result<Connection> {
     if form != FORM {
         connection.execute_batch(
             "BEGIN;
-             DROP TABLE IF EXISTS stem_counts; DROP TABLE IF EXISTS stems; DROP TABLE IF EXISTS passages;
+             DROP TABLE IF EXISTS stem_counts; DROP TABLE IF EXISTS stems; DROP TABLE IF EXISTS passages; -- of earlier forms
              DROP TABLE IF EXISTS about;
              CREATE TABLE passages (
                  id INTEGER PRIMARY KEY, article INTEGER NOT NULL, title TEXT NOT NULL, heading TEXT NOT NULL,
                  text TEXT NOT NULL, url TEXT NOT NULL, locale TEXT NOT NULL, updated_ms INTEGER NOT NULL
              ) STRICT;
              CREATE INDEX passages_by_article ON passages (article); -- whether an article may be cited
-             CREATE VIRTUAL TABLE stems USING fts5 (title, heading, text, tokenize = 'unicode61 remove_diacritics 2');
-             CREATE VIRTUAL TABLE stem_counts USING fts5vocab (stems, 'row');
+             CREATE TABLE stems (
+                 passage INTEGER PRIMARY KEY, title TEXT NOT NULL, heading TEXT NOT NULL, text TEXT NOT NULL
+             ) STRICT;
              CREATE TABLE about (one INTEGER PRIMARY KEY CHECK (one = 1), digest TEXT NOT NULL) STRICT;
              COMMIT;",
         )?;
         connection.pragma_update(None, "user_version", FORM)?;
     }
     Ok(connection)
+}
+
+/// Of which articles the file was made; `None`: of none yet.
+fn known_digest(connection: &Connection) -> Result<Option<String>, Error> {
+    let mut statement = connection.prepare_cached("SELECT digest FROM about WHERE one = 1")?;
+    Ok(statement.query_row([], |row| row.get(0)).optional()?)
+}
+
+/// Reads what searches look through.
+fn load(connection: &Connection) -> Result<Index, Error> {
+    let mut statement = connection.prepare(
+        "SELECT p.id, p.article, p.locale, s.title, s.heading, s.text FROM stems s JOIN passages p ON p.id = s.passage \
+         ORDER BY p.id",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut index = Index::default();
+    while let Some(row) = rows.next()? {
+        let text = |column| row.get_ref(column)?.as_str().map_err(rusqlite::Error::from);
+        index.add(row.get(0)?, row.get(1)?, text(2)?, [text(3)?, text(4)?, text(5)?]);
+    }
+    Ok(index)
 }
 
 fn size(connection: &Connection) -> Result<Size, Error> {

@@ -250,6 +250,14 @@ impl Alternative {
         }
     }
 
+    /// The last letters of the words that can fit.
+    fn lasts(&self) -> Letters {
+        match self {
+            Alternative::Ends(text) | Alternative::Exact(text) if !text.is_empty() => Letters::one(text.bytes().last()),
+            _ => Letters::ALL,
+        }
+    }
+
     fn fits(&self, word: &str) -> bool {
         match self {
             Alternative::Exact(text) => word == text,
@@ -260,14 +268,39 @@ impl Alternative {
     }
 }
 
-/// A list of alternatives, as `cancel*|quit`. Hundreds of lists are asked about every word of a ticket, so each looks only at
-/// what begins as the word does.
+/// A list of alternatives, as `cancel*|quit`. Hundreds of lists are asked about every word of a ticket and nearly all say no, so
+/// each looks first at the word's first and last letter.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WordSet {
     /// Those that fit a word by its end or its middle first, the others by their first byte.
     all: Vec<Alternative>,
     /// How many of them may begin with anything.
     open: usize,
+    /// First letters of those that do not.
+    firsts: Letters,
+    /// Last letters of those that do.
+    lasts: Letters,
+}
+
+/// A set of letters, by their lowest five bits: they tell the letters of the alphabet apart, and nothing is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Letters(u32);
+
+impl Letters {
+    const ALL: Letters = Letters(u32::MAX);
+
+    fn of(letters: impl Iterator<Item = Letters>) -> Letters {
+        Letters(letters.fold(0, |all, one| all | one.0))
+    }
+
+    /// The one letter; none for none.
+    fn one(byte: Option<u8>) -> Letters {
+        Letters(byte.map_or(0, |byte| 1 << (byte & 31)))
+    }
+
+    fn meet(self, other: Letters) -> bool {
+        self.0 & other.0 != 0
+    }
 }
 
 impl WordSet {
@@ -288,16 +321,25 @@ impl WordSet {
         }
         all.sort_by_key(Alternative::first_byte);
         let open = all.partition_point(|alternative| alternative.first_byte().is_none());
-        WordSet { all, open }
+        let (ends, starts) = all.split_at(open);
+        let firsts = Letters::of(starts.iter().map(|alternative| Letters::one(alternative.first_byte())));
+        let lasts = Letters::of(ends.iter().map(Alternative::lasts));
+        WordSet { open, firsts, lasts, all }
     }
 
     /// Whether the word is one of these.
     pub fn holds(&self, word: &str) -> bool {
+        let (first, last) = (word.bytes().next(), word.bytes().last());
         let (open, rest) = self.all.split_at(self.open);
-        let first = word.bytes().next();
+        if self.lasts.meet(Letters::one(last)) && open.iter().any(|alternative| alternative.fits(word)) {
+            return true;
+        }
+        if !self.firsts.meet(Letters::one(first)) {
+            return false;
+        }
         let from = rest.partition_point(|alternative| alternative.first_byte() < first);
-        let same = rest[from..].iter().take_while(|alternative| alternative.first_byte() == first);
-        open.iter().chain(same).any(|alternative| alternative.fits(word))
+        let mut same = rest[from..].iter().take_while(|alternative| alternative.first_byte() == first);
+        same.any(|alternative| alternative.fits(word))
     }
 }
 

@@ -3,7 +3,8 @@
 //! One type serves three uses: the system's time, a world's time that starts elsewhere and runs on (`demo`), and a frozen
 //! time that a test moves. Waiting wakes when the time comes or when somebody moves the clock past it.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
@@ -25,6 +26,39 @@ struct Origin {
     started: Option<Instant>,
     /// How far it was moved since.
     moved: watch::Sender<SignedDuration>,
+    /// How many wait for which moment, of a clock that stands still: whoever moves it asks for the earliest.
+    awaited: Mutex<BTreeMap<Timestamp, usize>>,
+}
+
+impl Origin {
+    fn awaited(&self) -> MutexGuard<'_, BTreeMap<Timestamp, usize>> {
+        self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One who waits on a clock that stands still; counted as long as it lives.
+struct Waiter<'a> {
+    origin: &'a Origin,
+    when: Timestamp,
+}
+
+impl<'a> Waiter<'a> {
+    fn new(origin: &'a Origin, when: Timestamp) -> Self {
+        *origin.awaited().entry(when).or_default() += 1;
+        Self { origin, when }
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        let mut awaited = self.origin.awaited();
+        if let Some(count) = awaited.get_mut(&self.when) {
+            *count -= 1;
+            if *count == 0 {
+                awaited.remove(&self.when);
+            }
+        }
+    }
 }
 
 impl Clock {
@@ -48,7 +82,8 @@ impl Clock {
     }
 
     fn new(base: Timestamp, started: Option<Instant>) -> Self {
-        Self { origin: Arc::new(Origin { base, started, moved: watch::Sender::new(SignedDuration::ZERO) }) }
+        let moved = watch::Sender::new(SignedDuration::ZERO);
+        Self { origin: Arc::new(Origin { base, started, moved, awaited: Mutex::default() }) }
     }
 
     /// The time now.
@@ -81,9 +116,19 @@ impl Clock {
         }
     }
 
+    /// The earliest moment that somebody waits for on a clock that stands still: moved there and no further, it leaves out
+    /// nothing that would have happened in between. `None` on a clock that runs, and when nobody waits.
+    pub fn next_awaited(&self) -> Option<Timestamp> {
+        self.origin.awaited().first_key_value().map(|(when, _)| *when)
+    }
+
     /// Returns when the time has come. Safe to drop.
     pub async fn sleep_until(&self, when: Timestamp) {
         let mut moved = self.origin.moved.subscribe();
+        let _waiter = match self.origin.started {
+            None if when > self.now() => Some(Waiter::new(&self.origin, when)),
+            _ => None,
+        };
         loop {
             let left = match Duration::try_from(when.duration_since(self.now())) {
                 Ok(left) if !left.is_zero() => left,
@@ -156,6 +201,23 @@ mod tests {
         clock.advance_to(due);
         waiter.await.unwrap();
         assert_eq!(clock.now(), due);
+    }
+
+    #[tokio::test]
+    async fn who_moves_a_manual_clock_learns_what_is_awaited_first() {
+        let clock = Clock::manual("2026-11-20T09:00:00Z".parse().unwrap());
+        let at = |seconds| clock.now() + Duration::from_secs(seconds);
+        assert_eq!(clock.next_awaited(), None);
+        let mut late = Box::pin(clock.sleep_until(at(20)));
+        let mut soon = Box::pin(clock.sleep_until(at(10)));
+        assert!(futures_util::poll!(&mut late).is_pending() && futures_util::poll!(&mut soon).is_pending());
+        assert_eq!(clock.next_awaited(), Some(at(10)));
+        drop(soon);
+        assert_eq!(clock.next_awaited(), Some(at(20)), "who stopped waiting is not waited for");
+        let due = at(20);
+        clock.advance_to(due);
+        late.await;
+        assert_eq!(clock.next_awaited(), None);
     }
 
     #[test]

@@ -64,6 +64,8 @@ pub struct Settings {
     pub floors: BTreeMap<String, u64>,
     /// Whether the hidden tool preamble counts toward the floor.
     pub preamble_counts: bool,
+    /// Whether answers cost as much thinking as a model's would, by effort, and not only the few words of the stand-in.
+    pub thinks: bool,
     /// How long answers take; `None`: no time at all.
     pub latency: Option<Latency>,
     /// Rate limits, per model class.
@@ -427,7 +429,8 @@ impl Claude {
         for text in &reply.warnings {
             self.note(Note::Warning { ticket: call.ticket, text: text.clone() });
         }
-        let mut answer = Answer::build(&accepted, &body, &reply, plan.split, fault.as_ref(), &mut ids);
+        let thinks = if self.settings.thinks { answer::thinking_tokens(&body, call.turn, &ids) } else { 0 };
+        let mut answer = Answer::build(&accepted, &body, &reply, plan.split, fault.as_ref(), thinks, &mut ids);
         let pace = self.pace(&plan.split, fault.as_ref(), &ids);
         if !pace.first_byte.is_zero() {
             self.clock.sleep(pace.first_byte).await;
@@ -482,13 +485,13 @@ impl Claude {
             _ => 0,
         };
         let Some(latency) = self.settings.latency else {
-            return Pace { first_byte: Duration::from_millis(slow_ms), tokens_per_s: None };
+            return Pace { first_byte: Duration::from_millis(slow_ms), ..Pace::default() };
         };
         let percent = latency::percent(latency.spread_percent, ids.chance());
         let usual_ms = latency.first_byte_ms + (split.total() - split.read) * latency.per_kilotoken_ms / 1_000;
         let first_byte = Duration::from_millis(slow_ms + usual_ms * percent / 100);
         let tokens_per_s = latency.tokens_per_s.map(|per_s| (per_s * 100 / percent.max(1)).max(1));
-        Pace { first_byte, tokens_per_s }
+        Pace { first_byte, tokens_per_s, burst_ms: latency.burst_ms }
     }
 
     fn stream(self: &Arc<Self>, answer: &Answer, fault: Option<&FaultKind>, request_id: &str, pace: Pace) -> Response {
@@ -520,7 +523,10 @@ impl Claude {
         let finish = self.finisher(answer);
         let body = match pace.tokens_per_s {
             None => body_of(futures_util::stream::iter(at_once(&events)), ending, finish),
-            Some(per_s) => body_of(paced(self.clock.clone(), per_s, events, answer.output_tokens), ending, finish),
+            Some(per_s) => {
+                let pieces = paced(self.clock.clone(), per_s, pace.burst_ms, events, answer.output_tokens);
+                body_of(pieces, ending, finish)
+            }
         };
         ([(header::CONTENT_TYPE, "text/event-stream; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")], body)
             .into_response()
@@ -553,6 +559,7 @@ impl Claude {
 struct Pace {
     first_byte: Duration,
     tokens_per_s: Option<u64>,
+    burst_ms: u64,
 }
 
 /// Who asks, by the body of a request; `None` when it is not JSON.

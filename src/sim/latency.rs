@@ -37,7 +37,7 @@ const PROFILES: [(&str, Latency); 4] = [
 const fn profile(first_byte_ms: u64, per_kilotoken_ms: u64, tokens_per_s: u64, records_ms: u64) -> Latency {
     let spread_percent = 25;
     let tokens_per_s = Some(tokens_per_s);
-    let claude = claude::Latency { first_byte_ms, per_kilotoken_ms, tokens_per_s, spread_percent };
+    let claude = claude::Latency { first_byte_ms, per_kilotoken_ms, tokens_per_s, spread_percent, burst_ms: 0 };
     Latency { claude: Some(claude), records_ms, spread_percent }
 }
 
@@ -54,7 +54,13 @@ impl FromStr for Latency {
                 "there is no such profile\nhint: write one of {names}, or the milliseconds that every answer takes"
             ));
         };
-        let claude = claude::Latency { first_byte_ms: ms, per_kilotoken_ms: 0, tokens_per_s: None, spread_percent: 0 };
+        let claude = claude::Latency {
+            first_byte_ms: ms,
+            per_kilotoken_ms: 0,
+            tokens_per_s: None,
+            spread_percent: 0,
+            burst_ms: 0,
+        };
         Ok(Self { claude: Some(claude), records_ms: ms, spread_percent: 0 })
     }
 }

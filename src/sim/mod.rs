@@ -256,6 +256,7 @@ fn stand_in(world: &Arc<World>, latency: Latency) -> Arc<claude::Claude> {
     let settings = claude::Settings {
         keys: vec![credentials::CLAUDE_KEY.to_owned()],
         seed: world.seed(),
+        thinks: true,
         latency: latency.claude,
         ..claude::Settings::default()
     };

@@ -16,6 +16,20 @@ use crate::sim::standin::Reply;
 
 /// Characters in one delta.
 const DELTA_CHARS: usize = 28;
+/// How much a model thinks before an answer, in tokens, by effort: a table that makes the flow of tokens plausible, for the
+/// stand-in does not think. No vendor publishes such figures.
+const THINKING: [(&str, u64); 5] = [("low", 60), ("medium", 160), ("high", 400), ("xhigh", 900), ("max", 1_800)];
+/// How far one answer's thinking may lie from that, in percent.
+const THINKING_SPREAD_PERCENT: u64 = 50;
+
+/// How much a model thinks before this answer, in tokens: later turns take half, for the plan stands already.
+pub(super) fn thinking_tokens(body: &Value, turn: usize, ids: &Ids) -> u64 {
+    let effort = body.pointer("/output_config/effort").and_then(Value::as_str).unwrap_or("high");
+    let usual = THINKING.iter().find(|(name, _)| *name == effort).map_or(0, |(_, tokens)| *tokens);
+    let percent = super::latency::percent(THINKING_SPREAD_PERCENT, ids.chance());
+    usual * percent / 100 / if turn == 0 { 1 } else { 2 }
+}
+
 /// Output tokens that a tool call costs beside its name and input.
 const CALL_TOKENS: u64 = 12;
 
@@ -96,13 +110,14 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Builds the answer to an accepted request.
+    /// Builds the answer to an accepted request; `thinks` is how many tokens of thinking it costs at least, if thinking is on.
     pub fn build(
         accepted: &Accepted,
         body: &Value,
         reply: &Reply,
         split: Split,
         fault: Option<&FaultKind>,
+        thinks: u64,
         ids: &mut Ids,
     ) -> Answer {
         let model = accepted.model;
@@ -123,9 +138,9 @@ impl Answer {
             return answer;
         }
         if accepted.thinking && !reply.thinking.is_empty() {
-            answer.thinking_tokens = model.tokenizer.tokens(reply.thinking.len());
+            answer.thinking_tokens = model.tokenizer.tokens(reply.thinking.len()).max(thinks);
             let shown = if accepted.show_thinking { reply.thinking.as_str() } else { "" };
-            let signature = ids.signature(reply.thinking.len());
+            let signature = ids.signature(model.tokenizer.bytes(answer.thinking_tokens));
             answer.push(json!({"type": "thinking", "thinking": shown, "signature": signature}));
         }
         if !reply.text.is_empty() {
@@ -487,7 +502,7 @@ mod tests {
 
     fn build(accepted: &Accepted, fault: Option<&FaultKind>) -> Answer {
         let split = Split { input: 61, read: 3_530, write_5m: 400, write_1h: 12 };
-        Answer::build(accepted, &json!({}), &reply(), split, fault, &mut Ids::new(1, 1, b"x"))
+        Answer::build(accepted, &json!({}), &reply(), split, fault, 0, &mut Ids::new(1, 1, b"x"))
     }
 
     /// Puts a stream together again, as a client does.
@@ -649,7 +664,7 @@ mod tests {
         let accepted = accepted("claude-sonnet-4-6", 100, false);
         let body = json!({"stop_sequences": ["nowhere", "STOP"]});
         let message =
-            Answer::build(&accepted, &body, &text, Split::default(), None, &mut Ids::new(1, 1, b"")).message();
+            Answer::build(&accepted, &body, &text, Split::default(), None, 0, &mut Ids::new(1, 1, b"")).message();
         assert_eq!((&message["stop_reason"], &message["stop_sequence"]), (&json!("stop_sequence"), &json!("STOP")));
         assert_eq!(message["content"][0]["text"], "one ");
     }

@@ -11,6 +11,8 @@ pub struct Latency {
     pub tokens_per_s: Option<u64>,
     /// How far an answer may be faster or slower than that, in percent, 0 to 90.
     pub spread_percent: u64,
+    /// What is ready within so many milliseconds is sent together; 0: each event when it is ready.
+    pub burst_ms: u64,
 }
 
 /// The share of the usual time that an answer takes, in percent, for a spread and a chance from 0 to 1.

@@ -59,10 +59,12 @@ pub(super) fn at_once(events: &[Event]) -> Vec<Bytes> {
     wire.as_bytes().chunks(SEGMENT_BYTES).map(Bytes::copy_from_slice).collect()
 }
 
-/// Sends each event when its share of the output has been produced.
+/// Sends each event when its share of the output has been produced; what is ready within `burst_ms` goes out together, at
+/// the end of that time or of the answer.
 pub(super) fn paced(
     clock: Clock,
     tokens_per_s: u64,
+    burst_ms: u64,
     events: Vec<Event>,
     output_tokens: u64,
 ) -> impl Stream<Item = Bytes> {
@@ -74,7 +76,9 @@ pub(super) fn paced(
         async move {
             let event = rest.next()?;
             let sent = sent + u64::from(event.name == "content_block_delta");
-            let due = Duration::from_millis(whole_ms * sent / deltas);
+            let ready_ms = whole_ms * sent / deltas;
+            let due_ms = if burst_ms == 0 { ready_ms } else { ready_ms.next_multiple_of(burst_ms).min(whole_ms) };
+            let due = Duration::from_millis(due_ms);
             clock.sleep_until(began.checked_add(due).unwrap_or(began)).await;
             Some((Bytes::from(event.wire()), (rest, sent)))
         }

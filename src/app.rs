@@ -168,7 +168,10 @@ impl App {
                 time_zone: config.web.time_zone.clone(),
                 policy: config.policy.clone(),
                 mode: config.mode.as_str().to_owned(),
-                prices_as_of: config.prices.as_of.clone(),
+                prices: config.prices.clone(),
+                one_model: config.claude.models.complex.clone(),
+                cost_max_micros: config.limits.cost_max_micros,
+                spend: config.spend,
                 secure_cookies: url.starts_with("https://"),
             },
         });

@@ -1,9 +1,9 @@
 //! Entries ↔ Messages API. The request is rebuilt from the folded entries every time and never stored; the model's own words
 //! go back byte for byte. Pure.
 //!
-//! Layout: tools, system (role and handbook, marker at its end), then a fixed first message with trusted data only, a pair of
-//! calls that code made for the model (the ticket and the account, so that no call is spent on asking for them), and the real
-//! turns. Two moving markers stand on the last two user messages. Words of customers stand only inside JSON.
+//! Layout: tools, system (role and handbook, marker at its end), then a fixed first message with trusted data only, the calls
+//! that code made for the model (the ticket, the account, and where the ticket is about them orders and payments, and passages
+//! of the help center, so that no turn is spent on asking for them), and the real turns. Two moving markers stand on the last two user messages. Words of customers stand only inside JSON.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -14,7 +14,7 @@ use crate::agent::prefix::Prefix;
 use crate::agent::prompts::Prompts;
 use crate::policy::facts::{Complexity, Route};
 use crate::run::state::{CallState, RunState, Turn};
-use crate::tools::{get_customer, get_recent_tickets};
+use crate::tools::{get_customer, get_order_status, get_recent_tickets};
 
 /// How a model is asked; the same for a whole run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +87,6 @@ pub fn turn_request(state: &RunState, model: &str, asking: &Asking, prompts: &Pr
     }
     mark_tail(&mut messages);
     let prefix = prompts.prefixes.get("turn", model, asking, || {
-        let marker = json!({ "type": "ephemeral", "ttl": asking.prefix_ttl });
         Prefix::new(&Head {
             model,
             max_tokens: asking.tokens_max,
@@ -95,10 +94,15 @@ pub fn turn_request(state: &RunState, model: &str, asking: &Asking, prompts: &Pr
             thinking: asking.thinking.then(|| json!({ "type": "adaptive" })),
             output_config: (!asking.effort.is_empty()).then(|| json!({ "effort": asking.effort })),
             tools: prompts.tools.iter().collect(),
-            system: json!([{ "type": "text", "text": prompts.system, "cache_control": marker }]),
+            system: json!([{ "type": "text", "text": prompts.system, "cache_control": marker(asking) }]),
         })
     });
     prefix.request(&messages)
+}
+
+/// The marker at the end of what all tickets share.
+fn marker(asking: &Asking) -> Value {
+    json!({ "type": "ephemeral", "ttl": asking.prefix_ttl })
 }
 
 fn opening(state: &RunState, account: &AccountRead, shop: &Shop) -> Vec<Message> {
@@ -109,32 +113,37 @@ fn opening(state: &RunState, account: &AccountRead, shop: &Shop) -> Vec<Message>
     let domains = shop.link_domains.join(", ");
     let first = format!(
         "Ticket {ticket} of {}. Today is {today}. Answer in the language `{}`. Category: {category}. Links may lead to: \
-         {domains}. The ticket and the customer's account follow as tool results; work the ticket and close it with \
-         log_resolution or escalate_to_human.",
+         {domains}. What could be looked up beforehand follows as tool results; do not ask for the same again. Work the \
+         ticket and close it with log_resolution or escalate_to_human.",
         shop.name,
         state.language(),
     );
-    let call = |id: &str, name: &str| json!({ "type": "tool_use", "id": id, "name": name, "input": {} });
-    let result =
-        |id: &str, output: &Value| json!({ "type": "tool_result", "tool_use_id": id, "content": output.to_string() });
+    let (mut calls, mut results) = (Vec::new(), Vec::new());
+    let mut give = |id: &str, name: &str, input: Value, output: &Value| {
+        calls.push(json!({ "type": "tool_use", "id": id, "name": name, "input": input }));
+        results.push(json!({ "type": "tool_result", "tool_use_id": id, "content": output.to_string() }));
+    };
     let thread = get_recent_tickets::output(&state.ticket, account, state.shown_at_start, state.language());
+    give("toolu_facts_tickets", "get_recent_tickets", json!({}), &thread);
+    give("toolu_facts_customer", "get_customer", json!({}), &get_customer::output(account));
+    if account.customer().is_some() && route.is_some_and(is_about_orders) {
+        let said = state.ticket.messages.iter().take(state.shown_at_start).map(|message| message.text.as_str());
+        let text = std::iter::once(state.ticket.subject.as_str()).chain(said).collect::<Vec<_>>().join("\n");
+        give("toolu_facts_orders", "get_order_status", json!({}), &get_order_status::latest(account, &text));
+    }
+    if let (Some(route), Some(passages)) = (route, &state.passages) {
+        give("toolu_facts_articles", "search_knowledge_base", json!({ "query": route.search }), passages);
+    }
     vec![
         Message { role: "user", content: Content::Blocks(vec![json!({ "type": "text", "text": first })]) },
-        Message {
-            role: "assistant",
-            content: Content::Blocks(vec![
-                call("toolu_facts_tickets", "get_recent_tickets"),
-                call("toolu_facts_customer", "get_customer"),
-            ]),
-        },
-        Message {
-            role: "user",
-            content: Content::Blocks(vec![
-                result("toolu_facts_tickets", &thread),
-                result("toolu_facts_customer", &get_customer::output(account)),
-            ]),
-        },
+        Message { role: "assistant", content: Content::Blocks(calls) },
+        Message { role: "user", content: Content::Blocks(results) },
     ]
+}
+
+/// Whether orders and payments are given with the ticket: their words are paid for, so only where they are likely needed.
+fn is_about_orders(route: &Route) -> bool {
+    route.asks_refund || ["billing", "refund", "order", "subscription"].contains(&route.category.as_str())
 }
 
 /// The model's own words: as received for the model that wrote them, without thinking blocks for another (they belong to the
@@ -205,7 +214,7 @@ pub fn route_request(state: &RunState, model: &str, asking: &Asking, prompts: &P
             thinking: None,
             output_config: Some(output_config(asking)),
             tools: Vec::new(),
-            system: json!([{ "type": "text", "text": prompts.router }]),
+            system: json!([{ "type": "text", "text": prompts.router, "cache_control": marker(asking) }]),
         })
     });
     prefix.request(&[Message { role: "user", content: Content::Blocks(vec![json!({ "type": "text", "text": text })]) }])
@@ -223,6 +232,7 @@ fn output_config(asking: &Asking) -> Value {
         "asks_refund": flag("the customer asks for money back"),
         "spam": flag("nothing to answer: advertising, fraud, machine mail"),
         "summary": { "type": "string", "description": "what the customer asks for, one English sentence, no names" },
+        "search": { "type": "string", "description": "query for the help center, see the definitions; empty if none" },
     });
     let required: Vec<&String> = properties.as_object().into_iter().flat_map(|map| map.keys()).collect();
     let schema =
@@ -232,6 +242,16 @@ fn output_config(asking: &Asking) -> Value {
         config["effort"] = json!(asking.effort);
     }
     config
+}
+
+/// How much of the router's search is used, in characters.
+const SEARCH_MAX_CHARS: usize = 160;
+
+/// The router's query as words alone: it was made from the customer's text, and the working model reads it as its own.
+fn search_words(text: &str) -> String {
+    let kept = |c: char| if c.is_alphanumeric() || c == '-' || c == '\'' { c } else { ' ' };
+    let words: String = text.chars().map(kept).collect();
+    words.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(SEARCH_MAX_CHARS).collect()
 }
 
 /// The router's categories, as `prompts/router.md` defines them.
@@ -279,35 +299,9 @@ pub fn read_route(content: &str, stop_reason: &str) -> Result<Route, String> {
         asks_refund: flag("asks_refund")?,
         spam: flag("spam")?,
         summary: answer["summary"].as_str().unwrap_or_default().chars().take(400).collect(),
+        search: search_words(answer["search"].as_str().unwrap_or_default()),
     })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_routers_answer_is_read_strictly() {
-        let check = |text: &str, stop: &str, complaint: Option<&str>| {
-            let content = json!([{ "type": "text", "text": text }]).to_string();
-            match (read_route(&content, stop), complaint) {
-                (Ok(_), None) => {}
-                (Err(said), Some(words)) => assert!(said.contains(words), "{said}"),
-                (other, _) => panic!("{text}: {other:?}"),
-            }
-        };
-        let good = json!({
-            "category": "refund", "language": "de", "complexity": "simple", "churn": false, "wants_person": false,
-            "legal": false, "asks_refund": true, "spam": false, "summary": "Wants money back."
-        });
-        check(&good.to_string(), "end_turn", None);
-        check(&good.to_string(), "max_tokens", Some("stopped with `max_tokens`"));
-        check("I think it is a refund", "end_turn", Some("not JSON"));
-        let mut bad = good.clone();
-        bad["churn"] = json!("no");
-        check(&bad.to_string(), "end_turn", Some("`churn`"));
-        bad = good.clone();
-        bad["language"] = json!("German");
-        check(&bad.to_string(), "end_turn", Some("two letters"));
-    }
-}
+mod tests;

@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::failure::{Failure, FailureClass};
 use crate::ids::{IdempotencyKey, StepNo};
 use crate::intent::{Intent, ToolKind};
-use crate::policy::facts::Facts;
+use crate::policy::facts::{Facts, Route};
 use crate::policy::{RuleId, rules};
 use crate::run::cost::PriceTable;
 use crate::run::entry::{ModelCall, StepResult, Work};
@@ -23,7 +23,7 @@ use crate::run::handover;
 use crate::run::next::{Limits, is_allowed_by};
 use crate::run::state::{RULE_CALL, RunState};
 use crate::ticket::Ticket;
-use crate::tools::{self, Context, Performed, Tools};
+use crate::tools::{self, Context, Performed, Tools, search_knowledge_base};
 
 /// Everything that a step is done with; built once, shared by all workers.
 pub struct Performer {
@@ -132,13 +132,27 @@ impl Performer {
         match self.ask(this, model, &request).await {
             Err(tried) => *tried,
             Ok(answer) => match conversation::read_route(&answer.content, &answer.stop_reason) {
-                Ok(route) => Tried::Finished(StepResult::Routed { route, call: answer.call }),
+                Ok(route) => {
+                    let passages = self.look_up(&route).await;
+                    Tried::Finished(StepResult::Routed { route, call: answer.call, passages })
+                }
                 Err(message) => {
                     let failure = Failure { class: FailureClass::Refused, vendor: "claude".to_owned(), message };
                     Tried::Finished(StepResult::Failed { failure, call: Some(answer.call) })
                 }
             },
         }
+    }
+
+    /// What the help center says to the router's search: given to the model with the ticket, so that the common question
+    /// needs no turn to ask for it. A search that fails is left to the model.
+    async fn look_up(&self, route: &Route) -> Option<serde_json::Value> {
+        let query = route.search.trim();
+        if query.is_empty() || route.spam {
+            return None;
+        }
+        let found = search_knowledge_base::look_up(&self.tools, query, &route.language).await;
+        found.ok().filter(|output| output["passages"].as_array().is_some_and(|passages| !passages.is_empty()))
     }
 
     async fn turn(&self, state: &RunState, this: &Try<'_>, model: &str) -> Tried {

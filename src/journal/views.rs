@@ -133,6 +133,43 @@ pub struct ModelCosts {
     pub cost_micros: i64,
 }
 
+/// What the runs of one kind cost: of a category, or of an outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KindCosts {
+    /// The router's category, or the outcome; `None`: not known, or not yet.
+    pub kind: Option<String>,
+    /// Runs that were not skipped.
+    pub runs: u64,
+    /// Of these, answered and solved.
+    pub resolved: u64,
+    /// Calls whose price is not known; they are not in `cost_micros`.
+    pub unpriced_calls: u64,
+    /// Their tokens.
+    pub usage: Usage,
+    /// Cost of the priced calls.
+    pub cost_micros: i64,
+}
+
+/// By what runs are put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The router's category.
+    Category,
+    /// How they ended.
+    Outcome,
+}
+
+/// What runs had cost when their workers died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Deaths {
+    /// How many deaths.
+    pub count: u64,
+    /// Tokens that the runs had used before.
+    pub tokens: u64,
+    /// What they had cost before.
+    pub cost_micros: i64,
+}
+
 /// How one tool was used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolUse {
@@ -200,6 +237,15 @@ pub trait Views: Send + Sync + 'static {
 
     /// What was spent by model, the dearest first.
     async fn costs_by_model(&self, since_ms: i64) -> Result<Vec<ModelCosts>, Error>;
+
+    /// What the runs opened since cost, by category or outcome, the dearest first.
+    async fn costs_by_kind(&self, since_ms: i64, kind: Kind) -> Result<Vec<KindCosts>, Error>;
+
+    /// What runs had cost when their workers died, since.
+    async fn deaths(&self, since_ms: i64) -> Result<Deaths, Error>;
+
+    /// How many runs opened since each model works, the router's calls not counted.
+    async fn runs_by_model(&self, since_ms: i64) -> Result<Vec<(String, u64)>, Error>;
 
     /// How the tools were used since, the most used first.
     async fn tool_use(&self, since_ms: i64) -> Result<Vec<ToolUse>, Error>;

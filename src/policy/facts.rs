@@ -32,6 +32,9 @@ pub struct Route {
     pub spam: bool,
     /// What is asked, in one sentence of English.
     pub summary: String,
+    /// What to look for in the help center; empty when no article is needed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub search: String,
 }
 
 /// How hard a ticket looks.

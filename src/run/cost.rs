@@ -48,10 +48,39 @@ impl Default for PriceTable {
     }
 }
 
+impl Prices {
+    /// Why these prices cannot be right; `None`: they may be. A model that costs nothing at all may be one of one's own.
+    pub fn doubt(&self) -> Option<&'static str> {
+        let all = [self.input, self.output, self.cache_write_5m, self.cache_write_1h, self.cache_read];
+        if all == [0; 5] {
+            None
+        } else if all.iter().any(|price| *price <= 0) {
+            Some("one of the five prices is not above zero")
+        } else if self.cache_read > self.input {
+            Some("reading from the cache costs more than new input")
+        } else if self.cache_write_5m < self.input || self.cache_write_1h < self.cache_write_5m {
+            Some("writing to the cache costs less than new input, or less for an hour than for five minutes")
+        } else {
+            None
+        }
+    }
+}
+
 impl PriceTable {
-    /// What this usage costs, rounded half up to a micro-dollar; `None` for a model without prices: never a guess.
+    /// The prices of a model, if they are known and may be right.
+    pub fn of(&self, model: &str) -> Option<&Prices> {
+        self.models.get(model).filter(|prices| prices.doubt().is_none())
+    }
+
+    /// Models whose prices cannot be right, each with the reason: their calls are counted without dollars.
+    pub fn doubts(&self) -> Vec<(&str, &'static str)> {
+        self.models.iter().filter_map(|(model, prices)| Some((model.as_str(), prices.doubt()?))).collect()
+    }
+
+    /// What this usage costs, rounded half up to a micro-dollar; `None` for a model whose prices are not known or cannot be
+    /// right: never a guess.
     pub fn cost(&self, model: &str, usage: &Usage) -> Option<Cost> {
-        let prices = self.models.get(model)?;
+        let prices = self.of(model)?;
         let part = |tokens: u64, price: i64| i128::from(tokens) * i128::from(price);
         let thousandths = part(usage.input, prices.input)
             + part(usage.output, prices.output)
@@ -79,5 +108,26 @@ mod tests {
         check("claude-sonnet-4-6", Usage { cache_read: 1, ..Usage::default() }, Some(0));
         check("claude-sonnet-4-6", Usage { cache_read: 2, ..Usage::default() }, Some(1));
         check("some-model", usage, None);
+    }
+
+    #[test]
+    fn prices_that_cannot_be_right_give_no_dollars() {
+        let good = PriceTable::default().models["claude-sonnet-4-6"];
+        let check = |change: fn(&mut Prices), doubtful: bool| {
+            let mut table = PriceTable::default();
+            change(table.models.get_mut("claude-sonnet-4-6").unwrap());
+            let cost = table.cost("claude-sonnet-4-6", &Usage { input: 1_000, ..Usage::default() });
+            assert_eq!(cost.is_none(), doubtful, "{:?}", table.models["claude-sonnet-4-6"]);
+            assert_eq!(table.doubts().len(), usize::from(doubtful));
+        };
+        check(|_| {}, false);
+        check(|prices| prices.output = 0, true);
+        check(|prices| prices.cache_read = 30_000, true);
+        check(|prices| prices.cache_write_1h = 3_000, true);
+        check(
+            |prices| *prices = Prices { input: 0, output: 0, cache_write_5m: 0, cache_write_1h: 0, cache_read: 0 },
+            false,
+        );
+        assert_eq!(good.doubt(), None);
     }
 }

@@ -283,6 +283,10 @@ pub enum StepResult {
         route: Route,
         /// The call's figures.
         call: ModelCall,
+        /// What code found in the help center for the router's search, as the model reads it; absent when nothing was
+        /// looked for or found.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        passages: Option<serde_json::Value>,
     },
     /// The model's turn.
     Model {

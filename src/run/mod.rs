@@ -11,6 +11,7 @@ pub mod recheck;
 pub mod refunds;
 pub mod retry;
 pub mod row;
+pub mod saved;
 pub mod shadow;
 pub mod spend;
 pub mod state;

@@ -225,6 +225,8 @@ pub struct RunState {
     pub fresh: Option<(AccountRead, Timestamp)>,
     /// What the router read.
     pub route: Option<Route>,
+    /// What code found in the help center before the first turn, as the model reads it.
+    pub passages: Option<Value>,
     /// What the rules said of the ticket as it stands.
     pub ticket_judgement: Option<Judgement>,
     /// The model's answers.
@@ -299,6 +301,7 @@ impl RunState {
             account: None,
             fresh: None,
             route: None,
+            passages: None,
             ticket_judgement: None,
             turns: Vec::new(),
             open: BTreeMap::new(),
@@ -571,9 +574,13 @@ impl RunState {
                 None => self.account = Some((**account).clone()),
                 Some(_) => self.fresh = Some(((**account).clone(), at)),
             },
-            (Work::Route { .. }, StepResult::Routed { route, call }) => {
+            (Work::Route { .. }, StepResult::Routed { route, call, passages }) => {
                 self.count(call);
                 self.route = Some(route.clone());
+                if let Some(passages) = passages {
+                    self.remember_passages(passages);
+                    self.passages = Some(passages.clone());
+                }
             }
             (Work::Model { model }, StepResult::Model { content, stop_reason, call }) => {
                 self.count(call);

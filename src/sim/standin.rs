@@ -165,6 +165,9 @@ pub fn answer(body: &Value, scripts: &Scripts) -> Reply {
             let mut object = route::route(&conversation.opening);
             if let Some(script) = &script {
                 object.extend(script::route(script, &conversation).cloned().unwrap_or_default());
+                if let Some(query) = script::first_search(script, &conversation) {
+                    object.insert("search".to_owned(), query.into());
+                }
             }
             reply.text = schema::fit(schema, &object).to_string();
             reply

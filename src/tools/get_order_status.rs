@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{Context, Error, Performed, Tools};
-use crate::account::{Order, Payment};
+use crate::account::{AccountRead, Order, Payment};
 use crate::ids::OrderId;
 use crate::intent::GetOrderStatus;
 
@@ -19,11 +19,7 @@ pub(super) async fn perform(tools: &Tools, context: &Context<'_>, asked: &GetOrd
             "escalate with reason ambiguous_account",
         ));
     };
-    let Some(wanted) = &asked.order else {
-        let orders = account.orders.iter().take(LATEST_MAX);
-        let payments = account.payments.iter().take(LATEST_MAX);
-        return Ok(Performed::answer(output(orders, payments)));
-    };
+    let Some(wanted) = &asked.order else { return Ok(Performed::answer(latest(account, ""))) };
     let bare = wanted.as_str().trim().trim_start_matches('#');
     let known = account.orders.iter().find(|order| {
         order.id.as_str().eq_ignore_ascii_case(bare)
@@ -45,6 +41,22 @@ pub(super) async fn perform(tools: &Tools, context: &Context<'_>, asked: &GetOrd
         .iter()
         .filter(|payment| payment.order.as_ref() == Some(&order.id) || order.payments.contains(&payment.id));
     Ok(Performed::answer(output([order].into_iter(), payments)))
+}
+
+/// The latest orders and payments, after those orders that the text names, with their payments.
+pub fn latest(account: &AccountRead, text: &str) -> Value {
+    let text = text.to_uppercase();
+    let names = |order: &&Order| {
+        let stands = |id: &str| !id.is_empty() && text.contains(&id.to_uppercase());
+        stands(order.id.as_str()) || order.number.as_deref().is_some_and(stands)
+    };
+    let (named, others): (Vec<&Order>, Vec<&Order>) = account.orders.iter().partition(names);
+    let paid = |payment: &&Payment| {
+        let of = |order: &&Order| payment.order.as_ref() == Some(&order.id) || order.payments.contains(&payment.id);
+        named.iter().any(|order| of(order))
+    };
+    let (first, rest): (Vec<&Payment>, Vec<&Payment>) = account.payments.iter().partition(paid);
+    output(named.into_iter().chain(others).take(LATEST_MAX), first.into_iter().chain(rest).take(LATEST_MAX))
 }
 
 /// What the model reads of orders and payments.
@@ -90,10 +102,17 @@ fn payment_output(payment: &Payment) -> Value {
         "currency": payment.amount.currency,
         "created": payment.created_at.strftime("%Y-%m-%d").to_string(),
         "status": payment.status,
-        "method": payment.method,
-        "disputed": payment.disputed,
-        "refunds": refunds.collect::<Vec<_>>(),
     });
+    // What is usual is left out: the model pays for every word of it.
+    if !payment.method.is_empty() {
+        out["method"] = json!(payment.method);
+    }
+    if payment.disputed {
+        out["disputed"] = json!(true);
+    }
+    if !payment.refunds.is_empty() {
+        out["refunds"] = refunds.collect();
+    }
     if let Some(order) = &payment.order {
         out["order"] = json!(order);
     }

@@ -14,7 +14,18 @@ pub(super) async fn perform(
     context: &Context<'_>,
     asked: &SearchKnowledgeBase,
 ) -> Result<Performed, Error> {
-    let (knowledge, query, language) = (tools.knowledge.clone(), asked.query.clone(), context.language.to_owned());
+    let mut output = look_up(tools, &asked.query, context.language).await?;
+    if output["passages"].as_array().is_none_or(Vec::is_empty) {
+        output["hint"] = json!(
+            "no article fits. Try once with other words; if nothing is found, do not answer from memory: escalate with reason no_grounding"
+        );
+    }
+    Ok(Performed::answer(output))
+}
+
+/// The best passages for a query, as the model reads them.
+pub async fn look_up(tools: &Tools, query: &str, language: &str) -> Result<Value, Error> {
+    let (knowledge, query, language) = (tools.knowledge.clone(), query.to_owned(), language.to_owned());
     let searched = tokio::task::spawn_blocking(move || knowledge.search(&query, Some(&language), PASSAGES_MAX)).await;
     let failed = |reason: String| Error::Retry { vendor: "knowledge", after: None, reason };
     let found = searched.map_err(|e| failed(e.to_string()))?.map_err(|e| failed(e.to_string()))?;
@@ -31,11 +42,5 @@ pub(super) async fn perform(
             })
         })
         .collect();
-    let mut output = json!({ "passages": passages });
-    if passages.is_empty() {
-        output["hint"] = json!(
-            "no article fits. Try once with other words; if nothing is found, do not answer from memory: escalate with reason no_grounding"
-        );
-    }
-    Ok(Performed::answer(output))
+    Ok(json!({ "passages": passages }))
 }

@@ -1,19 +1,23 @@
-//! What the model calls cost: by day, by model, by tool, the dearest runs. Figures come from the calls as they were made;
-//! where a price is not known, dollars are withheld and the page says so.
+//! What the model calls cost: by day, by model, by tool, by category and outcome, the dearest runs; what they would have cost
+//! otherwise, and where spending stops. Figures come from the calls as they were made; where a price is not known, dollars are
+//! withheld and the page says so.
 
 use std::sync::Arc;
 
 use askama::Template;
+use axum::Json;
 use axum::extract::{Query, State};
 use axum::response::Response;
 use serde::Deserialize;
+use serde_json::{Value, json};
 
-use crate::journal::views::ModelCosts;
+use crate::journal::views::{CostTotals, Deaths, Kind, KindCosts, ModelCosts, ToolUse};
 use crate::money::group;
 use crate::usage::Usage;
 use crate::web::error::Error;
 use crate::web::format;
 use crate::web::parts::{Bars, ChartDay, RunLine, Spark, bars, day_name, spark};
+use crate::web::savings::{self, BrakeLine, Saving, brakes, savings};
 use crate::web::session::Viewer;
 use crate::web::{Shell, Web, show};
 
@@ -63,6 +67,15 @@ struct KindLine {
     width: String,
 }
 
+/// What the runs of one category or outcome cost.
+struct KindOfRun {
+    name: String,
+    runs: String,
+    resolved: String,
+    cost: String,
+    each: String,
+}
+
 struct Period {
     days: &'static str,
     words: &'static str,
@@ -90,6 +103,11 @@ struct CostsPage {
     days: Vec<DayLine>,
     kinds: Vec<KindLine>,
     tools: Vec<ToolLine>,
+    categories: Vec<KindOfRun>,
+    ended: Vec<KindOfRun>,
+    savings: Vec<Saving>,
+    brakes: Vec<BrakeLine>,
+    doubts: Vec<String>,
     costliest: Vec<RunLine>,
     total_in: String,
     total_out: String,
@@ -102,23 +120,16 @@ pub(super) async fn page(
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Error> {
     let times = web.times();
-    let (days, period) = match wanted.days.as_str() {
-        "1" => (1, "Today"),
-        "7" => (7, "7 days"),
-        "90" => (90, "90 days"),
-        _ => (30, "30 days"),
-    };
+    let (days, period) = wanted.period();
     let since_ms = times.days_ago_ms(days - 1);
     let views = &web.app.views;
-    let (totals, by_day, by_model, tools, costliest, outcomes) = tokio::try_join!(
-        views.cost_totals(since_ms),
-        views.costs_by_day(since_ms, times.utc_offset_s()),
-        views.costs_by_model(since_ms),
-        views.tool_use(since_ms),
+    let Gathered { totals, by_day, by_model, tools, categories, ended, deaths } = gather(&web, since_ms).await?;
+    let (costliest, outcomes) = tokio::try_join!(
         views.costliest(since_ms, COSTLIEST_MAX),
         views.outcomes_by_day(since_ms, times.utc_offset_s()),
     )?;
     let priced = totals.unpriced_calls == 0;
+    let spent = priced.then_some(totals.cost_micros);
     let today = times.now.to_zoned(times.zone.clone()).date();
     let first = today.checked_sub(jiff::Span::new().days(days - 1)).unwrap_or(today);
     let all_days: Vec<_> = first.series(jiff::Span::new().days(1)).take_while(|day| *day <= today).collect();
@@ -176,7 +187,12 @@ pub(super) async fn page(
         cache: format::percent(totals.usage.cache_read, totals.usage.prompt()),
         cache_spark: spark(&cache_share, "Daily share of input read from cache"),
         unpriced: totals.unpriced_calls,
-        prices_as_of: web.app.settings.prices_as_of.clone(),
+        prices_as_of: web.app.settings.prices.as_of.clone(),
+        categories: categories.iter().map(|row| kind_of_run(row, "Not sorted")).collect(),
+        ended: ended.iter().map(|row| kind_of_run(row, "Open")).collect(),
+        savings: savings(&by_model, deaths, spent, &web.app.settings),
+        brakes: brakes(&web).await?,
+        doubts: doubts(&web),
         chart: bars(&chart_days, 230, label, |value| format!("${}", trim(value))),
         models: by_model
             .iter()
@@ -225,6 +241,107 @@ pub(super) async fn page(
         total_out: format::compact(totals.usage.output),
         calls: group(totals.calls),
     })
+}
+
+/// The same figures for a machine, in micro-dollars; `null` where a price is not known.
+pub(super) async fn figures(
+    State(web): State<Arc<Web>>,
+    _viewer: Viewer,
+    Query(wanted): Query<Wanted>,
+) -> Result<Json<Value>, Error> {
+    let times = web.times();
+    let (days, _) = wanted.period();
+    let since_ms = times.days_ago_ms(days - 1);
+    let found = gather(&web, since_ms).await?;
+    let totals = &found.totals;
+    let spent = (totals.unpriced_calls == 0).then_some(totals.cost_micros);
+    let micros = |unpriced: u64, micros: i64| (unpriced == 0).then_some(micros);
+    let model = |row: &ModelCosts| {
+        json!({"day": row.day.map(|day| day.to_string()), "model": row.model, "calls": row.calls, "tokens": row.usage,
+               "unpriced_calls": row.unpriced_calls, "cost_micros": micros(row.unpriced_calls, row.cost_micros)})
+    };
+    let kind = |row: &KindCosts| {
+        json!({"name": row.kind, "runs": row.runs, "resolved": row.resolved, "tokens": row.usage,
+               "unpriced_calls": row.unpriced_calls, "cost_micros": micros(row.unpriced_calls, row.cost_micros)})
+    };
+    let tool = |row: &ToolUse| {
+        json!({"tool": row.tool, "uses": row.uses, "errors": row.errors, "took_ms": row.took_ms,
+               "output_bytes": row.output_bytes})
+    };
+    let saved = savings(&found.by_model, found.deaths, spent, &web.app.settings);
+    let (savings, brakes) = savings::json(&saved, &brakes(&web).await?);
+    Ok(Json(json!({
+        "since_ms": since_ms,
+        "prices_as_of": web.app.settings.prices.as_of,
+        "prices_in_doubt": doubts(&web),
+        "totals": {"runs": totals.runs, "resolved": totals.resolved, "calls": totals.calls, "tokens": totals.usage,
+                   "unpriced_calls": totals.unpriced_calls, "cost_micros": spent},
+        "deaths": {"count": found.deaths.count, "tokens": found.deaths.tokens, "cost_micros": found.deaths.cost_micros},
+        "otherwise": savings,
+        "brakes": brakes,
+        "by_day": found.by_day.iter().map(model).collect::<Vec<_>>(),
+        "by_model": found.by_model.iter().map(model).collect::<Vec<_>>(),
+        "by_category": found.categories.iter().map(kind).collect::<Vec<_>>(),
+        "by_outcome": found.ended.iter().map(kind).collect::<Vec<_>>(),
+        "by_tool": found.tools.iter().map(tool).collect::<Vec<_>>(),
+    })))
+}
+
+impl Wanted {
+    /// So many days back, today included, and the period's name.
+    fn period(&self) -> (i32, &'static str) {
+        match self.days.as_str() {
+            "1" => (1, "Today"),
+            "7" => (7, "7 days"),
+            "90" => (90, "90 days"),
+            _ => (30, "30 days"),
+        }
+    }
+}
+
+/// The sums of a period, for page and machine alike.
+struct Gathered {
+    totals: CostTotals,
+    by_day: Vec<ModelCosts>,
+    by_model: Vec<ModelCosts>,
+    tools: Vec<ToolUse>,
+    categories: Vec<KindCosts>,
+    ended: Vec<KindCosts>,
+    deaths: Deaths,
+}
+
+async fn gather(web: &Web, since_ms: i64) -> Result<Gathered, crate::journal::Error> {
+    let views = &web.app.views;
+    let (totals, by_day, by_model, tools, categories, ended, deaths) = tokio::try_join!(
+        views.cost_totals(since_ms),
+        views.costs_by_day(since_ms, web.times().utc_offset_s()),
+        views.costs_by_model(since_ms),
+        views.tool_use(since_ms),
+        views.costs_by_kind(since_ms, Kind::Category),
+        views.costs_by_kind(since_ms, Kind::Outcome),
+        views.deaths(since_ms),
+    )?;
+    Ok(Gathered { totals, by_day, by_model, tools, categories, ended, deaths })
+}
+
+/// Models whose prices cannot be right.
+fn doubts(web: &Web) -> Vec<String> {
+    let found = web.app.settings.prices.doubts();
+    found.into_iter().map(|(model, why)| format!("the prices of {model} cannot be right: {why}")).collect()
+}
+
+fn kind_of_run(row: &KindCosts, unknown: &str) -> KindOfRun {
+    let priced = row.unpriced_calls == 0;
+    KindOfRun {
+        name: row.kind.as_deref().map_or_else(|| unknown.to_owned(), format::sentence),
+        runs: group(row.runs),
+        resolved: group(row.resolved),
+        cost: if priced { format::dollars(row.cost_micros) } else { "not known".to_owned() },
+        each: match format::average_cents(row.cost_micros, row.runs).filter(|_| priced) {
+            Some(cents) => format!("{cents} ¢"),
+            None => "–".to_owned(),
+        },
+    }
 }
 
 /// `0.5`, `2`: as few decimals as it takes.

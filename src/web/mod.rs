@@ -21,6 +21,8 @@ use crate::journal::Journal;
 use crate::journal::accounts::Accounts;
 use crate::journal::views::Views;
 use crate::policy::Policy;
+use crate::run::cost::PriceTable;
+use crate::run::spend::Spend;
 
 mod approval;
 mod approvals;
@@ -39,6 +41,7 @@ mod parts;
 mod pause;
 mod run;
 mod runs;
+mod savings;
 pub mod session;
 mod sign_in;
 mod thread;
@@ -93,8 +96,14 @@ pub struct Settings {
     pub policy: Policy,
     /// How the agent works: `auto`, `shadow`, `draft`.
     pub mode: String,
-    /// The day on which the price table was read, `YYYY-MM-DD`.
-    pub prices_as_of: String,
+    /// What tokens cost.
+    pub prices: PriceTable,
+    /// The model that would do everything if there were one alone.
+    pub one_model: String,
+    /// What one run may cost, in micro-dollars.
+    pub cost_max_micros: i64,
+    /// What a day and a month may cost.
+    pub spend: Spend,
     /// Whether cookies are for HTTPS only: yes, unless the pages are served on loopback.
     pub secure_cookies: bool,
 }
@@ -127,6 +136,7 @@ pub fn router(app: App) -> Router {
         .route("/approvals/{id}/decision", post(approval::decision).get(approval::back))
         .route("/approvals/{id}/undo", post(approval::undo).get(approval::back))
         .route("/costs", get(costs::page))
+        .route("/costs.json", get(costs::figures))
         .route("/audit", get(audit::page))
         .route("/pause", get(pause::page).post(pause::set))
         .route("/sign-in", get(sign_in::page).post(sign_in::sign_in))

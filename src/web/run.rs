@@ -330,9 +330,14 @@ fn started(detail: &mut Detail, work: &Work) {
 fn finished(detail: &mut Detail, result: &StepResult) {
     match result {
         StepResult::Facts { account } => detail.output = pretty(&serde_json::to_value(account).unwrap_or_default()),
-        StepResult::Routed { route, call } => {
+        StepResult::Routed { route, call, passages } => {
             of_call(detail, call);
             detail.output = pretty(&serde_json::to_value(route).unwrap_or_default());
+            let found = passages.iter().filter_map(|found| found["passages"].as_array()).flatten();
+            let titles: Vec<&str> = found.filter_map(|passage| passage["title"].as_str()).collect();
+            if !titles.is_empty() {
+                detail.add("Looked up, by code", titles.join(" · "));
+            }
         }
         StepResult::Model { content, stop_reason, call } => {
             of_call(detail, call);

@@ -181,6 +181,8 @@ fn add(report: &mut Report, part: &Part, ledger: &Ledger, worked: &Worked) {
     report.add(title, "first turns that read nothing", ledger.cold_turns as f64, "", Target::None);
     report.add(title, "first answer, median, simulated clock", ledger.wait_s(50), "s", Target::None);
     report.add(title, "first answer, 95th percentile", ledger.wait_s(95), "s", Target::None);
+    let decided = ledger.decided_waits_ms.len() as f64;
+    report.add(title, "answers that waited for a person, not counted above", decided, "", Target::None);
     report.add(title, "requests that the model's server refused", worked.refused as f64, "", Target::None);
     report.add(title, "expectations of the world that differ", worked.report.mismatches.len() as f64, "", Target::None);
 }

@@ -59,8 +59,10 @@ pub struct Ledger {
     pub hours: BTreeMap<i64, Sum>,
     /// How many runs took how many turns of the loop.
     pub turns: BTreeMap<usize, u64>,
-    /// Milliseconds from the customer's comment to the first public answer, sorted.
+    /// Milliseconds from the customer's comment to the first public answer, sorted, of runs that waited for no person.
     pub waits_ms: Vec<i64>,
+    /// The same of runs that waited for a person's decision.
+    pub decided_waits_ms: Vec<i64>,
 }
 
 impl Ledger {
@@ -72,7 +74,9 @@ impl Ledger {
             if ledger.add(row, entries, began_ms) > 0 {
                 asked.insert(row.ticket);
             }
-            ledger.waits_ms.extend(row.first_answer_ms.map(|answered| (answered - row.asked_ms).max(0)));
+            let decided = entries.iter().any(|entry| matches!(entry.body, Body::ApprovalRequested { .. }));
+            let waits = if decided { &mut ledger.decided_waits_ms } else { &mut ledger.waits_ms };
+            waits.extend(row.first_answer_ms.map(|answered| (answered - row.asked_ms).max(0)));
         }
         ledger.worked = asked.len() as u64;
         ledger.resolved = worked.report.totals.outcomes.get("resolved").copied().unwrap_or(0) as u64;

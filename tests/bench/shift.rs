@@ -12,7 +12,7 @@ use deskhand::demo::report::{self, Report};
 use deskhand::journal::views::{ApprovalFilter, RunFilter};
 use deskhand::run::decide;
 use deskhand::run::entry::{Decision, Entry};
-use deskhand::run::row::{RunRow, RunStatus};
+use deskhand::run::row::RunRow;
 use deskhand::sim::{self, Sim, credentials, world_file};
 use jiff::{SignedDuration, Timestamp};
 use tokio::runtime::Runtime;
@@ -22,6 +22,11 @@ use crate::quiet;
 
 /// How long a person takes to decide, where the world says that one does.
 const DECIDED_AFTER: SignedDuration = SignedDuration::from_mins(20);
+/// An approval that is due so late has nobody who decides it.
+const NOBODY_DECIDES: SignedDuration = SignedDuration::from_hours(60 * 24);
+/// How many runs move at once: at 100 tickets an hour two are rarely worked at the same time, and an idle worker only wakes to
+/// look.
+const WORKERS: i64 = 4;
 /// How long before a ticket comes a quiet desk is looked at again, in milliseconds, beside a part of the time between two polls
 /// that differs from ticket to ticket: intake must not always look in the moment in which a ticket comes.
 const BEFORE_ARRIVAL_MS: i64 = 5_000;
@@ -82,7 +87,7 @@ pub fn work(world: world_file::WorldFiles, plan: &Plan) -> Worked {
     }
     let app = runtime.block_on(starting).expect("a start").unwrap_or_else(|error| panic!("{error}"));
 
-    let mut desk = Desk { runtime, app, sim, clock, decisions: Vec::new() };
+    let mut desk = Desk { runtime, app, sim, clock, decisions: Vec::new(), taken_up: 0 };
     desk.work_to_the_end();
     desk.close(plan.seed, line)
 }
@@ -103,6 +108,8 @@ struct Desk {
     clock: Clock,
     /// When which approvals are decided.
     decisions: Vec<(Timestamp, deskhand::ids::ApprovalId)>,
+    /// How many tickets had a run when that was looked at last.
+    taken_up: usize,
 }
 
 impl Desk {
@@ -136,15 +143,14 @@ impl Desk {
     /// nothing will.
     fn rest(&mut self) -> bool {
         let now = self.clock.now();
-        let rows = self.runtime.block_on(self.rows());
         let runtime = self.runtime.handle().clone();
-        runtime.block_on(self.decide(now));
-        let runnable = rows.iter().any(|row| row.wake_ms.is_some_and(|wake| wake <= now.as_millisecond()));
-        if runnable || !self.all_taken_up(&rows) {
+        let wake_ms = runtime.block_on(self.app.journal.next_wake()).expect("a journal that answers");
+        if wake_ms.is_some_and(|wake| wake <= now.as_millisecond()) || !runtime.block_on(self.all_taken_up()) {
             return true;
         }
-        let timers = rows.iter().filter(|row| row.status != RunStatus::WaitingApproval).filter_map(|row| row.wake_ms);
-        let run = timers.min().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        runtime.block_on(self.decide(now));
+        // What waits for a decision that nobody makes is at rest.
+        let run = wake_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()).filter(|at| *at < now + NOBODY_DECIDES);
         let decision = self.decisions.iter().map(|(at, _)| *at).min();
         let arrival = self.sim.world().next_event_at();
         let Some(next) = [run, decision, arrival].into_iter().flatten().min() else { return false };
@@ -169,11 +175,21 @@ impl Desk {
         }
     }
 
-    fn all_taken_up(&self, rows: &[RunRow]) -> bool {
-        let known: std::collections::BTreeSet<i64> = rows.iter().map(|row| row.ticket.0).collect();
-        let world = self.sim.world().lock();
-        let asks = |ticket: &i64| world.newest_requester_comment(*ticket).is_some();
-        world.tickets.keys().all(|ticket| known.contains(ticket) || !asks(ticket))
+    /// Whether every ticket that came has a run. Asked anew only when another one came.
+    async fn all_taken_up(&mut self) -> bool {
+        let asked: std::collections::BTreeSet<i64> = {
+            let world = self.sim.world().lock();
+            let asks = |ticket: &i64| world.newest_requester_comment(*ticket).is_some();
+            world.tickets.keys().copied().filter(asks).collect()
+        };
+        if asked.len() != self.taken_up {
+            let known: std::collections::BTreeSet<i64> = self.rows().await.iter().map(|row| row.ticket.0).collect();
+            if !asked.is_subset(&known) {
+                return false;
+            }
+            self.taken_up = asked.len();
+        }
+        true
     }
 
     /// A person decides as the world's file says, a while after being asked.
@@ -275,6 +291,7 @@ fn layers(sim: &Sim, line: &Line, data: &std::path::Path, plan: &Plan) -> Layers
     layers.set("policy.refund_daily_limit_minor.gbp", 100_000_000_i64);
     layers.set("limits.cost_day_max_micros", 1_000_000_000_000_i64);
     layers.set("limits.cost_month_max_micros", 1_000_000_000_000_i64);
+    layers.set("limits.concurrent_runs", WORKERS);
     layers.set("limits.approval_due_s", 90_i64 * 86_400);
     for key in ["claude.router_model", "claude.simple_model", "claude.complex_model"] {
         if let Some(model) = plan.model {

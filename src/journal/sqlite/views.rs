@@ -14,7 +14,8 @@ use crate::ids::{ApprovalId, RunId, TicketId};
 use crate::journal::Error;
 use crate::journal::accounts::AuditLine;
 use crate::journal::views::{
-    ApprovalFilter, CategoryRow, CostTotals, Counts, DayOutcomes, FirstAnswer, ModelCosts, RunFilter, ToolUse, Views,
+    ApprovalFilter, CategoryRow, CostTotals, Counts, DayOutcomes, Deaths, FirstAnswer, Kind, KindCosts, ModelCosts,
+    RunFilter, ToolUse, Views,
 };
 use crate::run::row::{ApprovalRow, RunRow, RunStatus};
 
@@ -268,6 +269,51 @@ fn costs_by_model(connection: &Connection, since_ms: i64) -> Result<Vec<ModelCos
     Ok(statement.query_map([since_ms.div_euclid(QUARTER_MS)], model_costs)?.collect::<Result<_, _>>()?)
 }
 
+fn costs_by_kind(connection: &Connection, since_ms: i64, kind: Kind) -> Result<Vec<KindCosts>, Fault> {
+    let column = match kind {
+        Kind::Category => "category",
+        Kind::Outcome => "outcome",
+    };
+    // runs_opened.
+    let sql = format!(
+        "SELECT {column}, count(*) FILTER (WHERE outcome IS NOT 'skipped'), count(*) FILTER (WHERE outcome = 'resolved'),
+                sum(unpriced_calls), sum(input), sum(cache_write_5m), sum(cache_write_1h), sum(cache_read), sum(output),
+                sum(cost_micros)
+         FROM runs WHERE opened_ms >= ?1 GROUP BY 1 ORDER BY sum(cost_micros) DESC, 1"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let found = statement.query_map([since_ms], |row| {
+        Ok(KindCosts {
+            kind: row.get(0)?,
+            runs: row.get(1)?,
+            resolved: row.get(2)?,
+            unpriced_calls: row.get(3)?,
+            usage: usage(row, 4)?,
+            cost_micros: row.get(9)?,
+        })
+    })?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+fn deaths(connection: &Connection, since_ms: i64) -> Result<Deaths, Fault> {
+    // The few rows there are.
+    let mut statement = connection.prepare_cached(
+        "SELECT count(*), ifnull(sum(tokens), 0), ifnull(sum(cost_micros), 0) FROM deaths WHERE at_ms >= ?1",
+    )?;
+    Ok(statement.query_row([since_ms], |row| {
+        Ok(Deaths { count: row.get(0)?, tokens: row.get(1)?, cost_micros: row.get(2)? })
+    })?)
+}
+
+fn runs_by_model(connection: &Connection, since_ms: i64) -> Result<Vec<(String, u64)>, Fault> {
+    // runs_opened.
+    let mut statement = connection.prepare_cached(
+        "SELECT model, count(*) FROM runs WHERE opened_ms >= ?1 AND model IS NOT NULL GROUP BY model ORDER BY model",
+    )?;
+    let found = statement.query_map([since_ms], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
 fn tool_use(connection: &Connection, since_ms: i64) -> Result<Vec<ToolUse>, Fault> {
     let mut statement = connection.prepare_cached(
         "SELECT tool, sum(uses), sum(errors), sum(output_bytes), sum(took_ms) / sum(uses)
@@ -377,6 +423,18 @@ impl Views for SqliteJournal {
 
     async fn costs_by_model(&self, since_ms: i64) -> Result<Vec<ModelCosts>, Error> {
         self.read(move |connection| costs_by_model(connection, since_ms)).await
+    }
+
+    async fn costs_by_kind(&self, since_ms: i64, kind: Kind) -> Result<Vec<KindCosts>, Error> {
+        self.read(move |connection| costs_by_kind(connection, since_ms, kind)).await
+    }
+
+    async fn deaths(&self, since_ms: i64) -> Result<Deaths, Error> {
+        self.read(move |connection| deaths(connection, since_ms)).await
+    }
+
+    async fn runs_by_model(&self, since_ms: i64) -> Result<Vec<(String, u64)>, Error> {
+        self.read(move |connection| runs_by_model(connection, since_ms)).await
     }
 
     async fn tool_use(&self, since_ms: i64) -> Result<Vec<ToolUse>, Error> {

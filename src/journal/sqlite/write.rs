@@ -192,6 +192,7 @@ pub(super) fn claim(
 ) -> Result<Option<(Lease, u32, Option<i64>)>, Fault> {
     let found: Option<i64> = connection.prepare_cached(CLAIM_SQL)?.query_row([now_ms], |row| row.get(0)).optional()?;
     let Some(no) = found else { return Ok(None) };
+    note_deaths(connection, "no = ?1 AND lease_owner IS NOT NULL", [no])?;
     let claimed = connection
         .prepare_cached(
             "UPDATE runs SET lease_owner = ?2, lease_until_ms = ?3, lease_token = lease_token + 1,
@@ -209,6 +210,17 @@ pub(super) fn claim(
 /// Finds the run to claim; with `runs_claimable`, whatever number waits.
 pub(super) const CLAIM_SQL: &str =
     "SELECT no FROM runs WHERE claimable_ms IS NOT NULL AND claimable_ms <= ?1 ORDER BY claimable_ms, no LIMIT 1";
+
+/// Takes down what these runs had cost when whoever held them died, about when their lease ran out.
+fn note_deaths(connection: &Connection, which: &str, values: impl rusqlite::Params) -> Result<(), rusqlite::Error> {
+    let sql = format!(
+        "INSERT INTO deaths (run, at_ms, tokens, cost_micros)
+         SELECT no, lease_until_ms, input + cache_write_5m + cache_write_1h + cache_read + output, cost_micros
+         FROM runs WHERE {which}"
+    );
+    connection.prepare_cached(&sql)?.execute(values)?;
+    Ok(())
+}
 
 /// Makes a lease hold longer.
 pub(super) fn renew(connection: &Connection, lease: &Lease, until_ms: i64) -> Result<Lease, Fault> {
@@ -272,6 +284,7 @@ pub(super) fn wake_the_future(connection: &Connection, now_ms: i64) -> Result<us
 /// Ends every lease: whoever held one is gone, because the folder is ours alone. The tokens stay, so that a stale holder is
 /// refused all the same.
 pub(super) fn end_leases(connection: &Connection) -> Result<(), rusqlite::Error> {
+    note_deaths(connection, "lease_owner IS NOT NULL", [])?;
     connection.execute(
         "UPDATE runs SET lease_owner = NULL, lease_until_ms = NULL, claimable_ms = wake_ms WHERE lease_owner IS NOT NULL",
         [],

@@ -177,7 +177,7 @@ fn missing_reads(case: &Case<'_>) -> Vec<Call> {
     let mut reads: Vec<Call> = Vec::new();
     let made = |call: &Call| {
         let same = |(name, input): &(String, Value)| *name == call.name && *input == call.input;
-        case.talk.turns.iter().any(|turn| turn.calls.iter().any(same))
+        case.talk.is_given(&call.name, &call.input) || case.talk.turns.iter().any(|turn| turn.calls.iter().any(same))
     };
     for want in &case.wants {
         match want {
@@ -190,6 +190,8 @@ fn missing_reads(case: &Case<'_>) -> Vec<Call> {
                 }
                 reads.extend(orders.into_iter().map(|order| Call::new("get_order_status", json!({"order": order}))));
             }
+            // What was found beforehand may answer already.
+            Want::HowTo if knowledge::best_passage(case).is_some() => {}
             Want::HowTo => {
                 let queries = knowledge::queries(case);
                 reads.extend(

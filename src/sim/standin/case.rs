@@ -264,7 +264,7 @@ impl<'a> Case<'a> {
 
     /// Results of a tool in this run, oldest first, without those that the customer's next message overtook.
     pub fn used(&self, tool: &'a str) -> impl DoubleEndedIterator<Item = &'a Used> + '_ {
-        self.talk.turns.iter().flat_map(|turn| &turn.results).filter(move |used| used.tool == tool && !overtaken(used))
+        self.talk.results().filter(move |used| used.tool == tool && !overtaken(used))
     }
 
     /// Rows of a list over all good results of `get_order_status`, each id once.

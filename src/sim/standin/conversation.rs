@@ -117,6 +117,22 @@ impl Conversation {
         self.facts.iter().chain(self.turns.iter().flat_map(|turn| &turn.results))
     }
 
+    /// Whether what this read would bring stands there already, put in front by code.
+    pub fn is_given(&self, tool: &str, input: &Value) -> bool {
+        let given =
+            self.facts.iter().find(|used| used.tool == tool && !used.error).map(|used| (&used.input, &used.value));
+        let Some((asked, value)) = given else { return false };
+        match tool {
+            "get_customer" | "get_recent_tickets" => true,
+            "get_order_status" => input["order"].as_str().is_none_or(|wanted| {
+                let orders = value["orders"].as_array().map_or(&[][..], Vec::as_slice);
+                orders.iter().any(|order| order["id"].as_str().is_some_and(|id| id.eq_ignore_ascii_case(wanted)))
+            }),
+            "search_knowledge_base" => asked["query"] == input["query"],
+            _ => false,
+        }
+    }
+
     /// The latest good result of a tool.
     pub fn latest(&self, tool: &str) -> Option<&Value> {
         self.results().rev().find(|used| used.tool == tool && !used.error).map(|used| &used.value)

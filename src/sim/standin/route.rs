@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
+use super::case::{Case, Want};
+use super::conversation::{Conversation, Used};
 use super::figures;
+use super::knowledge;
 use super::signals;
 use super::text::{self, folded_words};
 
@@ -53,11 +56,25 @@ pub fn route(opening: &str) -> Map<String, Value> {
         "legal": legal,
         "asks_refund": money,
         "spam": spam,
+        "search": search(&ticket),
         "summary": if summary.trim().is_empty() { "The message has no text.".to_owned() } else { summary },
     });
     match fields {
         Value::Object(fields) => fields,
         _ => Map::new(),
+    }
+}
+
+/// What to look for in the help center: for a question of how something is done, its words; for money back, the rule.
+fn search(ticket: &Read) -> String {
+    let message = json!({"from": "customer", "at": "", "text": ticket.newest});
+    let this = json!({"this_ticket": {"subject": ticket.subject, "messages": [message]}});
+    let read = Used { tool: "get_recent_tickets".into(), input: json!({}), value: this, error: false };
+    let talk = Conversation { facts: vec![read], ..Conversation::default() };
+    let case = Case::read(&talk);
+    match case.wants.contains(&Want::HowTo) {
+        true => knowledge::queries(&case).into_iter().next().unwrap_or_default(),
+        false => String::new(),
     }
 }
 

@@ -13,7 +13,7 @@ use super::{Call, Later, Reply, Source, TicketScript, Turn};
 
 /// The scripted answer, if the script has one here.
 pub fn turn(ticket: &TicketScript, conversation: &Conversation) -> Option<Reply> {
-    let turns = turns_of_run(ticket, conversation)?;
+    let turns = without_given(turns_of_run(ticket, conversation)?, conversation);
     let mut next = 0;
     for answer in &conversation.turns {
         if turns.get(next).is_some_and(|turn| was_made_from(turn, &answer.calls)) {
@@ -37,6 +37,27 @@ pub fn turn(ticket: &TicketScript, conversation: &Conversation) -> Option<Reply>
         None => format!("Scripted turn {}: only words.", next + 1),
     };
     Some(reply)
+}
+
+/// The turns without the reads whose results stand there already; a turn that only read such things is left out.
+fn without_given(turns: &[Turn], conversation: &Conversation) -> Vec<Turn> {
+    let left = |turn: &Turn| {
+        let is_new = |call: &&Call| !conversation.is_given(&call.name, &call.input);
+        let tools: Vec<Call> = turn.tools.iter().filter(is_new).cloned().collect();
+        (turn.tools.is_empty() || !tools.is_empty()).then(|| Turn { text: turn.text.clone(), tools })
+    };
+    turns.iter().filter_map(left).collect()
+}
+
+/// What the script of this run searches for first: a router that reads the ticket well asks for the same.
+pub fn first_search(ticket: &TicketScript, conversation: &Conversation) -> Option<String> {
+    let turns = match run_of(ticket, &super::route::newest(&conversation.opening)) {
+        None => ticket.script.as_deref(),
+        Some(later) => later.script.as_deref(),
+    };
+    let search = turns?.iter().flat_map(|turn| &turn.tools).find(|call| call.name == "search_knowledge_base");
+    // A query with a template in it is not known before the results are.
+    Some(search.and_then(|call| call.input["query"].as_str()).filter(|query| !query.contains("{{"))?.to_owned())
 }
 
 fn turns_of_run<'a>(ticket: &'a TicketScript, conversation: &Conversation) -> Option<&'a [Turn]> {
@@ -193,6 +214,31 @@ mod tests {
             facts: vec![used("get_recent_tickets", this, false)],
             ..Conversation::default()
         }
+    }
+
+    #[test]
+    fn what_was_given_is_not_asked_for_again() {
+        let call = |name: &str, input: Value| Call::new(name, input);
+        let turn = |tools: Vec<Call>| Turn { text: None, tools };
+        let close = || call("log_resolution", json!({"answer": "x"}));
+        let search = |query: &str| call("search_knowledge_base", json!({"query": query}));
+        let script = |reads: Vec<Call>| TicketScript {
+            body: "hi".into(),
+            script: Some(vec![turn(reads), turn(vec![close()])]),
+            ..TicketScript::default()
+        };
+        let mut talk = conversation("hi");
+        talk.facts.push(used("get_order_status", json!({"orders": [{"id": "BS-1"}]}), false));
+        let found = json!({"passages": []});
+        talk.facts.push(Used { input: json!({"query": "a b"}), ..used("search_knowledge_base", found, false) });
+        let check = |reads: Vec<Call>, expected: &[&str]| {
+            let reply = super::turn(&script(reads), &talk).unwrap();
+            let names: Vec<&str> = reply.calls.iter().map(|call| call.name.as_str()).collect();
+            assert_eq!(names, expected);
+        };
+        check(vec![call("get_order_status", json!({"order": "BS-1"})), search("a b")], &["log_resolution"]);
+        check(vec![call("get_order_status", json!({})), search("other")], &["search_knowledge_base"]);
+        check(vec![call("get_order_status", json!({"order": "BS-2"}))], &["get_order_status"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::*;
 use crate::ids::ApprovalId;
 use crate::intent::Intent;
-use crate::journal::views::{ApprovalFilter, CategoryRow, Counts, RunFilter, Views};
+use crate::journal::views::{ApprovalFilter, CategoryRow, Counts, Deaths, Kind, KindCosts, RunFilter, Views};
 use crate::money::Money;
 use crate::policy::RuleId;
 use crate::run::row::{ApprovalRow, ApprovalState, CallRow, ToolRow};
@@ -161,6 +161,49 @@ async fn figures_add_up() {
     let answer = store.first_answer(0).await.unwrap().unwrap();
     assert_eq!((answer.count, answer.median_ms, answer.p95_ms), (3, 2_000, 5_000));
     assert_eq!(store.first_answer(MONDAY_MS + 3 * DAY_MS).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn costs_stand_by_category_and_outcome() {
+    let (_folder, store) = five_runs().await;
+    let shown = |rows: Vec<KindCosts>| {
+        let line = |row: &KindCosts| (row.kind.clone().unwrap_or_default(), row.runs, row.resolved, row.cost_micros);
+        rows.iter().map(line).collect::<Vec<_>>()
+    };
+    let line = |kind: &str, runs, resolved, micros| (kind.to_owned(), runs, resolved, micros);
+    let by_category = store.costs_by_kind(0, Kind::Category).await.unwrap();
+    assert_eq!(by_category[0].usage.cache_read, 8);
+    assert_eq!(
+        shown(by_category),
+        [line("refunds", 2, 0, 950), line("account", 1, 0, 300), line("orders", 1, 1, 100), line("", 0, 0, 0)]
+    );
+    assert_eq!(
+        shown(store.costs_by_kind(MONDAY_MS + DAY_MS, Kind::Outcome).await.unwrap()),
+        [line("failed", 1, 0, 300), line("", 1, 0, 50), line("skipped", 0, 0, 0)]
+    );
+    let models = store.runs_by_model(MONDAY_MS + DAY_MS).await.unwrap();
+    assert_eq!(models, [("claude-sonnet-4-6".to_owned(), 3)]);
+}
+
+#[tokio::test]
+async fn what_a_run_had_cost_is_taken_down_when_its_worker_dies() {
+    let (folder, store) = store();
+    let mut run = row(&run_id(1), 1, Some(0));
+    run.cost_micros = 70;
+    run.usage = Usage { input: 1, cache_write_5m: 2, cache_write_1h: 3, cache_read: 4, output: 5 };
+    put(&store, beside(run)).await;
+    let ttl = std::time::Duration::from_millis(10);
+    let lease = store.claim("one", 100, ttl).await.unwrap().unwrap().lease;
+    store.release(lease).await.unwrap();
+    assert_eq!(store.deaths(0).await.unwrap(), Deaths::default(), "given back");
+    store.claim("one", 200, ttl).await.unwrap().unwrap();
+    store.claim("two", 300, ttl).await.unwrap().unwrap();
+    assert_eq!(store.deaths(0).await.unwrap(), Deaths { count: 1, tokens: 15, cost_micros: 70 }, "ran out");
+    store.close().await;
+    drop(store);
+    let store = SqliteJournal::open(folder.path()).unwrap();
+    assert_eq!(store.deaths(0).await.unwrap().count, 2, "the process ended under it");
+    assert_eq!(store.deaths(250).await.unwrap(), Deaths { count: 1, tokens: 15, cost_micros: 70 });
 }
 
 #[tokio::test]

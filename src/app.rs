@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
 
+use crate::agent::cache::{self, Cache, Kind};
 use crate::agent::conversation::{self, Asking};
 use crate::agent::hold::Hold;
 use crate::agent::perform::Performer;
@@ -30,12 +31,16 @@ use crate::journal::sqlite::{SqliteJournal, Stats};
 use crate::journal::views::Views;
 use crate::journal::{self, Journal};
 use crate::knowledge::{self, Knowledge};
-use crate::run::next::Rules;
+use crate::run::next::{Models, Rules};
 use crate::tools::{self, Tools};
 use crate::web;
 
 /// How often the help center is read anew.
 const KNOWLEDGE_EVERY: Duration = Duration::from_secs(900);
+/// How often the rate at which tickets come is looked at.
+const RATE_EVERY: Duration = Duration::from_secs(600);
+/// Over how long: long enough to be a rate in a quiet night, short enough to follow the day.
+const RATE_OVER: Duration = Duration::from_secs(3 * 3_600);
 /// How often what is no longer kept is removed.
 const RETENTION_EVERY: Duration = Duration::from_secs(3_600);
 /// How long the stop waits for steps in flight; one that is dropped is looked for when its run goes on.
@@ -62,9 +67,9 @@ pub enum Error {
         /// What to do.
         hint: &'static str,
     },
-    /// The prompts in the binary.
+    /// The prompts in the binary or in the team's folder.
     #[error(transparent)]
-    Prompts(#[from] prompts::Missing),
+    Prompts(#[from] prompts::BadPrompts),
     /// The help center's index.
     #[error(transparent)]
     Knowledge(#[from] knowledge::Error),
@@ -146,7 +151,8 @@ impl App {
         });
         let zone = TimeZone::get(&config.web.time_zone).unwrap_or(TimeZone::UTC);
         let hold = Arc::new(Hold::new(store.clone(), clock.clone(), health.clone(), zone, config.spend));
-        let prompts = Prompts::embedded()?;
+        let prompts = Prompts::load(config.prompts_dir.as_deref())?;
+        info!("prompt set {}", prompts.hash);
 
         let listen = |source| Error::Listen { address: config.web.listen.clone(), source };
         let listener = TcpListener::bind(&config.web.listen).await.map_err(listen)?;
@@ -225,9 +231,11 @@ impl App {
             models: config.claude.models.clone(),
             holding: prompts.holding.clone(),
         });
-        let performer = Arc::new(performer(config, clock, prompts, helpdesk, knowledge.clone(), me)?);
+        let performer =
+            Arc::new(performer(config, clock, prompts, helpdesk, knowledge.clone(), me, self.health.clone())?);
         self.read_help_center(zendesk_client(config, clock)?, knowledge, clock).await;
         self.keep_short(config.retention_days, clock);
+        self.watch_cache(performer.clone(), config.claude.models.clone(), clock);
         let (hold, stop) = (self.hold.clone(), self.stop.clone());
         self.tasks.spawn(async move { hold.keep_looking(stop).await });
         self.poll(
@@ -248,6 +256,38 @@ impl App {
             self.tasks.spawn(keep_working(worker, listening.clone(), self.stop.clone(), self.activity.clone()));
         }
         Ok(())
+    }
+
+    /// Counts the shared prefixes once, then chooses their lives from the rate at which tickets come, again and again.
+    fn watch_cache(&self, performer: Arc<Performer>, models: Models, clock: &Clock) {
+        let (views, stop, clock) = (self.views.clone(), self.stop.clone(), clock.clone());
+        self.tasks.spawn(async move {
+            let prefixes =
+                [(Kind::Route, &*models.router), (Kind::Turn, &*models.simple), (Kind::Turn, &*models.complex)];
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = performer.cache.count(&performer.claude, &performer.prompts, prefixes) => {}
+            }
+            let hours = RATE_OVER.as_secs() as f64 / 3_600.0;
+            loop {
+                let since_ms = (clock.now() - RATE_OVER).as_millisecond();
+                match tokio::try_join!(views.cost_totals(since_ms), views.runs_by_model(since_ms)) {
+                    Ok((totals, by_model)) => {
+                        let of = |model: &str| {
+                            by_model.iter().find(|(known, _)| known == model).map_or(0, |(_, runs)| *runs)
+                        };
+                        performer.cache.set_rate(Kind::Route, &models.router, totals.runs as f64 / hours);
+                        for model in [&models.simple, &models.complex] {
+                            performer.cache.set_rate(Kind::Turn, model, of(model) as f64 / hours);
+                        }
+                    }
+                    Err(failed) => warn!("the rate at which tickets come could not be read: {failed}"),
+                }
+                if !wait(&stop, &clock, RATE_EVERY).await {
+                    return;
+                }
+            }
+        });
     }
 
     /// Removes what ended longer ago than it is kept, now and then.
@@ -493,13 +533,14 @@ pub fn performer(
     zendesk: zendesk::Zendesk,
     knowledge: Arc<Knowledge>,
     me: UserId,
+    health: Arc<Health>,
 ) -> Result<Performer, Error> {
     let wrong = |vendor, hint| move |source| Error::Vendor { vendor, source, hint };
     let asking = |effort: &str, thinking| Asking {
         effort: effort.to_owned(),
         thinking,
         tokens_max: config.claude.tokens_max,
-        prefix_ttl: config.claude.prefix_ttl.clone(),
+        prefix_ttl: config.claude.prefix_ttl.unwrap_or_default(),
     };
     let mut claude_settings = claude::Settings::new(config.claude.api_key.clone());
     claude_settings.base_url.clone_from(&config.claude.base_url);
@@ -544,7 +585,16 @@ pub fn performer(
         ask_router: asking("low", false),
         ask_simple: asking(&config.claude.simple_effort, false),
         ask_complex: asking(&config.claude.complex_effort, config.claude.complex_thinking),
+        simple_model: config.claude.models.simple.clone(),
         complex_model: config.claude.models.complex.clone(),
+        cache: Arc::new(Cache::new(
+            cache::Settings {
+                fixed: config.claude.prefix_ttl,
+                prices: config.prices.clone(),
+                floors: config.claude.floors.clone(),
+            },
+            health,
+        )),
         shop: conversation::Shop { name: config.shop.name.clone(), link_domains: config.shop.link_domains.clone() },
         model_calls: Semaphore::new(config.claude.concurrent_calls),
         limits: config.limits.clone(),

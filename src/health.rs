@@ -33,6 +33,33 @@ pub struct Wait {
     pub said: String,
 }
 
+/// How a prefix that all tickets share stands in the vendor's cache.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PrefixLine {
+    /// What it is used for: `answers` or `routing`.
+    pub used_for: &'static str,
+    /// Which model reads it.
+    pub model: String,
+    /// Its length; `None`: not known.
+    pub tokens: Option<u64>,
+    /// Whether the vendor counted it; otherwise it is estimated.
+    pub counted: bool,
+    /// The shortest prefix that the vendor caches, in tokens; `None`: not known.
+    pub floor: Option<u64>,
+    /// Whether it is longer than the floor with some room.
+    pub is_long_enough: Option<bool>,
+    /// How long it lives: `5m` or `1h`.
+    pub ttl: &'static str,
+    /// Whether that was set by hand.
+    pub is_fixed: bool,
+    /// Tickets an hour that need it.
+    pub per_hour: Option<f64>,
+    /// The rate above which an hour is cheaper than five minutes.
+    pub break_even: Option<f64>,
+    /// It stood in the cache and was not read.
+    pub cold: Option<Trouble>,
+}
+
 /// Shared by everything in the process.
 #[derive(Debug, Default)]
 pub struct Health {
@@ -75,6 +102,7 @@ struct Inner {
     journal: Option<Trouble>,
     intake: Option<Trouble>,
     spend: Option<Trouble>,
+    prefixes: Vec<PrefixLine>,
     panics: BTreeMap<RunId, String>,
 }
 
@@ -173,6 +201,16 @@ impl Health {
     /// Which limit of spending is reached.
     pub fn spend(&self) -> Option<Trouble> {
         self.lock().spend.clone()
+    }
+
+    /// How the prefixes stand in the vendor's cache.
+    pub fn set_prefixes(&self, lines: Vec<PrefixLine>) {
+        self.lock().prefixes = lines;
+    }
+
+    /// The same.
+    pub fn prefixes(&self) -> Vec<PrefixLine> {
+        self.lock().prefixes.clone()
     }
 
     /// Remembers what a run's worker said when it broke, for the person who will read of it.

@@ -6,8 +6,11 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use deskhand::agent::cache::Kind;
+use deskhand::agent::prompts::{Prompts, compare};
 use deskhand::clock::Clock;
 use deskhand::journal::brake::Brake;
+use deskhand::run::next::Models;
 use deskhand::{config, crashtest, demo, init, keep, pause, serve, sim, telemetry};
 
 /// A customer-support agent that you run yourself: Zendesk tickets in, answers out, every step durable.
@@ -80,6 +83,35 @@ enum Command {
     Pause(PauseArgs),
     /// Lets the agent go on after a pause
     Resume(DataArgs),
+    /// Shows the prompts that are in use, how they differ from those in the binary, and their length
+    #[command(
+        after_help = "A file in the folder replaces the prompt of the same name: system.md, handbook.md, router.md, reminder.md,\n\
+        tools/TOOL.md, holding/LANGUAGE.md. Exit status 1 from `check` when a prompt is too short for the vendor's cache."
+    )]
+    Prompts(PromptsArgs),
+}
+
+#[derive(Args)]
+struct PromptsArgs {
+    /// show: as the models get them; diff: against those in the binary; check: their length against the cache's floors
+    #[arg(value_enum, default_value = "check")]
+    what: PromptsWhat,
+    /// The team's own prompts; absent: `prompts_dir` of the configuration, else those in the binary
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// The configuration [default: deskhand.toml, if it is there]
+    #[arg(long, value_name = "FILE", default_value = "deskhand.toml")]
+    config: PathBuf,
+    /// Print JSON (check)
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum PromptsWhat {
+    Show,
+    Diff,
+    Check,
 }
 
 /// Which data folder.
@@ -421,6 +453,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             println!("{}", if args.json { report.json().to_string() } else { report.text() });
             Ok(if report.worst() == keep::check::Verdict::Fail { ExitCode::FAILURE } else { ExitCode::SUCCESS })
         }
+        Command::Prompts(args) => show_prompts(&args),
         Command::Crashtest(CrashtestArgs { kills: None, faults, .. }) if !faults.trim().is_empty() => {
             Err(config::Mistakes(vec![config::Mistake {
                 key: "--faults".to_owned(),
@@ -502,4 +535,55 @@ async fn sim_only(args: SimArgs) -> anyhow::Result<()> {
     tokio::signal::ctrl_c().await.context("the stop signal cannot be heard")?;
     running.shutdown().await;
     Ok(())
+}
+
+/// Shows a prompt set. Needs no configuration: what is not given is as shipped.
+fn show_prompts(args: &PromptsArgs) -> anyhow::Result<ExitCode> {
+    let layers = serve::read_layers(&args.config)?;
+    let of = |key: &str, default: String| layers.text(key).unwrap_or(default);
+    let folder = args.dir.clone().or_else(|| layers.text("prompts_dir").map(PathBuf::from));
+    let prompts = Prompts::load(folder.as_deref())?;
+    let usual = Models::default();
+    let (router, simple, complex) = (
+        of("claude.router_model", usual.router),
+        of("claude.simple_model", usual.simple),
+        of("claude.complex_model", usual.complex),
+    );
+    match args.what {
+        PromptsWhat::Show => print!("{}", compare::rendered(&prompts)),
+        PromptsWhat::Diff => match compare::difference(&prompts).as_str() {
+            "" => println!("prompt set {}: as in the binary", prompts.hash),
+            difference => print!("prompt set {}\n{difference}", prompts.hash),
+        },
+        PromptsWhat::Check => {
+            let models = [(Kind::Route, &*router), (Kind::Turn, &*simple), (Kind::Turn, &*complex)];
+            let lengths = compare::lengths(&prompts, models);
+            let too_short = lengths.iter().any(|length| length.long_enough == Some(false));
+            if args.json {
+                println!("{}", serde_json::json!({ "prompts": prompts.hash, "prefixes": lengths }));
+            } else {
+                println!("prompt set {}", prompts.hash);
+                for (name, bytes, tokens) in compare::parts(&prompts, &complex) {
+                    println!("  {name:<30} {bytes:>6} bytes  about {tokens:>5} tokens of {complex}");
+                }
+                for length in &lengths {
+                    let known = |n: Option<u64>| n.map_or_else(|| "not known".to_owned(), |n| n.to_string());
+                    let verdict = match length.long_enough {
+                        Some(true) => "pass",
+                        Some(false) => "FAIL: it may not be cached; make it longer, or set `claude.floors`",
+                        None => "WARN: cannot be told",
+                    };
+                    let (tokens, floor) = (known(length.tokens), known(length.floor));
+                    println!(
+                        "  {} by {}: about {tokens} tokens, floor {floor}: {verdict}",
+                        length.used_for, length.model
+                    );
+                }
+            }
+            if too_short {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }

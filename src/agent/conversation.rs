@@ -14,6 +14,7 @@ use crate::agent::prefix::Prefix;
 use crate::agent::prompts::Prompts;
 use crate::policy::facts::{Complexity, Route};
 use crate::run::state::{CallState, RunState, Turn};
+use crate::run::ttl::Ttl;
 use crate::tools::{get_customer, get_order_status, get_recent_tickets};
 
 /// How a model is asked; the same for a whole run.
@@ -25,8 +26,8 @@ pub struct Asking {
     pub thinking: bool,
     /// `max_tokens`.
     pub tokens_max: u32,
-    /// Life of the static prefix in the cache: `5m` or `1h`.
-    pub prefix_ttl: String,
+    /// Life of the static prefix in the cache.
+    pub prefix_ttl: Ttl,
 }
 
 /// A request, ready to send.
@@ -102,7 +103,7 @@ pub fn turn_request(state: &RunState, model: &str, asking: &Asking, prompts: &Pr
 
 /// The marker at the end of what all tickets share.
 fn marker(asking: &Asking) -> Value {
-    json!({ "type": "ephemeral", "ttl": asking.prefix_ttl })
+    json!({ "type": "ephemeral", "ttl": asking.prefix_ttl.as_str() })
 }
 
 fn opening(state: &RunState, account: &AccountRead, shop: &Shop) -> Vec<Message> {

@@ -1,6 +1,7 @@
 //! Moves runs: claim → fold → next → perform → append, until nothing is left to do. What happens next is decided in `run/`;
 //! here it is done and written down.
 
+pub mod cache;
 pub mod conversation;
 pub mod facts;
 mod gate;

@@ -1,12 +1,14 @@
 //! Does one step under its key. Knows vendors and models, knows nothing of the journal.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 use crate::account::{AccountRead, Refund};
+use crate::agent::cache::{Cache, Kind, Seen};
 use crate::agent::conversation::{self, Asking, Request, Shop};
 use crate::agent::facts;
 use crate::agent::prompts::Prompts;
@@ -15,13 +17,14 @@ use crate::clock::Clock;
 use crate::failure::{Failure, FailureClass};
 use crate::ids::{IdempotencyKey, StepNo};
 use crate::intent::{Intent, ToolKind};
-use crate::policy::facts::{Facts, Route};
+use crate::policy::facts::{Complexity, Facts, Route};
 use crate::policy::{RuleId, rules};
 use crate::run::cost::PriceTable;
 use crate::run::entry::{ModelCall, StepResult, Work};
 use crate::run::handover;
 use crate::run::next::{Limits, is_allowed_by};
 use crate::run::state::{RULE_CALL, RunState};
+use crate::run::ttl::Ttl;
 use crate::ticket::Ticket;
 use crate::tools::{self, Context, Performed, Tools, search_knowledge_base};
 
@@ -41,8 +44,12 @@ pub struct Performer {
     pub ask_simple: Asking,
     /// How the model for complex tickets is asked.
     pub ask_complex: Asking,
+    /// The model for simple tickets, by id.
+    pub simple_model: String,
     /// The model for complex tickets, by id.
     pub complex_model: String,
+    /// The prefixes in the vendor's cache.
+    pub cache: Arc<Cache>,
     /// The shop, as the model is told of it.
     pub shop: Shop,
     /// How many model calls may be in flight at once, over all runs.
@@ -128,13 +135,24 @@ impl Performer {
     }
 
     async fn route(&self, state: &RunState, this: &Try<'_>, model: &str) -> Tried {
-        let request = conversation::route_request(state, model, &self.ask_router, &self.prompts);
-        match self.ask(this, model, &request).await {
+        let asking = Asking { prefix_ttl: self.cache.ttl(Kind::Route, model), ..self.ask_router.clone() };
+        let request = conversation::route_request(state, model, &asking, &self.prompts);
+        let began_ms = self.clock.now_ms();
+        let asked = self.ask(this, model, &request).await;
+        if let Ok(answer) = &asked {
+            self.saw(Kind::Route, began_ms, asking.prefix_ttl, &answer.call);
+        }
+        match asked {
             Err(tried) => *tried,
             Ok(answer) => match conversation::read_route(&answer.content, &answer.stop_reason) {
                 Ok(route) => {
                     let passages = self.look_up(&route).await;
-                    Tried::Finished(StepResult::Routed { route, call: answer.call, passages })
+                    let worked_by = match route.complexity {
+                        Complexity::Simple => &self.simple_model,
+                        Complexity::Complex => &self.complex_model,
+                    };
+                    let prefix_ttl = Some(self.cache.ttl(Kind::Turn, worked_by));
+                    Tried::Finished(StepResult::Routed { route, call: answer.call, passages, prefix_ttl })
                 }
                 Err(message) => {
                     let failure = Failure { class: FailureClass::Refused, vendor: "claude".to_owned(), message };
@@ -157,13 +175,27 @@ impl Performer {
 
     async fn turn(&self, state: &RunState, this: &Try<'_>, model: &str) -> Tried {
         let asking = if model == self.complex_model { &self.ask_complex } else { &self.ask_simple };
-        let request = conversation::turn_request(state, model, asking, &self.prompts, &self.shop);
-        match self.ask(this, model, &request).await {
+        let prefix_ttl = state.prefix_ttl.unwrap_or(asking.prefix_ttl);
+        let asking = Asking { prefix_ttl, ..asking.clone() };
+        let request = conversation::turn_request(state, model, &asking, &self.prompts, &self.shop);
+        let began_ms = self.clock.now_ms();
+        let asked = self.ask(this, model, &request).await;
+        if let Ok(answer) = &asked
+            && state.turns.is_empty()
+        {
+            self.saw(Kind::Turn, began_ms, prefix_ttl, &answer.call);
+        }
+        match asked {
             Err(tried) => *tried,
             Ok(Asked { content, stop_reason, call }) => {
                 Tried::Finished(StepResult::Model { content, stop_reason, call })
             }
         }
+    }
+
+    fn saw(&self, kind: Kind, began_ms: i64, ttl: Ttl, call: &ModelCall) {
+        let ended_ms = self.clock.now_ms();
+        self.cache.saw(kind, &call.model, Seen { began_ms, ended_ms, ttl, usage: call.usage });
     }
 
     async fn ask(&self, this: &Try<'_>, model: &str, request: &Request) -> Result<Asked, Box<Tried>> {

@@ -96,7 +96,7 @@ mod tests {
             effort: effort.to_owned(),
             thinking: false,
             tokens_max: 5,
-            prefix_ttl: "5m".to_owned(),
+            prefix_ttl: crate::run::ttl::Ttl::FiveMinutes,
         };
         let (prefixes, mut made) = (Prefixes::default(), 0);
         let mut get = |kind, model: &str, effort: &str| {

@@ -62,6 +62,11 @@ impl Layers {
         Ok(folder)
     }
 
+    /// A text as it was given, for commands that need no more of the configuration.
+    pub fn text(&self, key: &str) -> Option<String> {
+        self.values.get(key).and_then(toml::Value::as_str).map(str::to_owned)
+    }
+
     /// The values so far, by key.
     pub(crate) fn values(&self) -> &BTreeMap<String, toml::Value> {
         &self.values

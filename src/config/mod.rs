@@ -58,6 +58,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// After how many days the entries of a run that has ended are removed; 0: never.
     pub retention_days: u32,
+    /// A folder with prompts in place of those in the binary.
+    pub prompts_dir: Option<PathBuf>,
     /// Whether effects happen.
     pub mode: Mode,
     /// The shop.

@@ -11,6 +11,7 @@ use crate::policy::Policy;
 use crate::run::cost::{PriceTable, Prices};
 use crate::run::next::{Limits, Mode, Models};
 use crate::run::spend::Spend;
+use crate::run::ttl::Ttl;
 
 /// Asks for every key.
 pub(super) fn read_all(reader: &Reader) -> Config {
@@ -29,6 +30,7 @@ pub(super) fn read_all(reader: &Reader) -> Config {
     Config {
         data_dir: PathBuf::from(reader.text("data_dir", super::layers::DATA_DIR)),
         retention_days: small(reader.whole("retention_days", 0, 0..=36_500)),
+        prompts_dir: reader.text_or_none("prompts_dir").map(PathBuf::from),
         mode,
         zendesk: read_zendesk(reader),
         claude: read_claude(reader),
@@ -192,7 +194,16 @@ fn read_claude(reader: &Reader) -> Claude {
         complex_effort: reader.choice("claude.complex_effort", "high", &efforts),
         complex_thinking: reader.flag("claude.complex_thinking", true),
         tokens_max: small(reader.whole("claude.tokens_max", 8_000, 256..=64_000)),
-        prefix_ttl: reader.choice("claude.prefix_ttl", "5m", &["5m", "1h"]),
+        prefix_ttl: match reader.choice("claude.prefix_ttl", "auto", &["auto", "5m", "1h"]).as_str() {
+            "5m" => Some(Ttl::FiveMinutes),
+            "1h" => Some(Ttl::OneHour),
+            _ => None,
+        },
+        floors: reader
+            .below("claude.floors")
+            .into_iter()
+            .map(|(key, model)| (model, reader.whole(&key, 1_024, 1..=1_000_000).unsigned_abs()))
+            .collect(),
         concurrent_calls: usize::from(small_u16(reader.whole("claude.concurrent_calls", 16, 1..=512))),
     }
 }

@@ -6,6 +6,7 @@ use secrecy::SecretString;
 
 use crate::ids::GroupId;
 use crate::run::next::Models;
+use crate::run::ttl::Ttl;
 
 /// How we sign in at the helpdesk.
 #[derive(Debug, Clone)]
@@ -62,8 +63,10 @@ pub struct Claude {
     pub complex_thinking: bool,
     /// `max_tokens` of a turn.
     pub tokens_max: u32,
-    /// Life of the static prefix in the cache.
-    pub prefix_ttl: String,
+    /// Life of the shared prefixes in the cache; `None`: chosen from the arrival rate.
+    pub prefix_ttl: Option<Ttl>,
+    /// The shortest prefix that the vendor caches, in tokens, by model, where it differs from what is known.
+    pub floors: BTreeMap<String, u64>,
     /// Calls in flight at once.
     pub concurrent_calls: usize,
 }

@@ -12,6 +12,7 @@ use crate::money::{Cost, Money};
 use crate::policy::facts::{ConfirmedEffect, Route};
 use crate::policy::{Judgement, RuleId};
 use crate::run::cost::Usage;
+use crate::run::ttl::Ttl;
 use crate::ticket::{Message, Ticket};
 
 /// One line of a run's journal.
@@ -287,6 +288,9 @@ pub enum StepResult {
         /// looked for or found.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         passages: Option<serde_json::Value>,
+        /// How long the prefix of this run's turns lives in the cache, as chosen now; absent: as configured.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        prefix_ttl: Option<Ttl>,
     },
     /// The model's turn.
     Model {

@@ -15,6 +15,7 @@ pub mod saved;
 pub mod shadow;
 pub mod spend;
 pub mod state;
+pub mod ttl;
 
 #[cfg(test)]
 mod tests;

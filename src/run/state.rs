@@ -17,6 +17,7 @@ use crate::run::entry::{Body, Decision, Entry, Failure, FailureClass, ModelCall,
 use crate::run::handover;
 use crate::run::row::{ApprovalState, RunStatus};
 use crate::run::shadow;
+use crate::run::ttl::Ttl;
 use crate::ticket::{Message, Ticket};
 
 /// An entry that cannot follow the ones before it.
@@ -227,6 +228,8 @@ pub struct RunState {
     pub route: Option<Route>,
     /// What code found in the help center before the first turn, as the model reads it.
     pub passages: Option<Value>,
+    /// How long the prefix of its turns lives in the cache; `None`: as configured.
+    pub prefix_ttl: Option<Ttl>,
     /// What the rules said of the ticket as it stands.
     pub ticket_judgement: Option<Judgement>,
     /// The model's answers.
@@ -302,6 +305,7 @@ impl RunState {
             fresh: None,
             route: None,
             passages: None,
+            prefix_ttl: None,
             ticket_judgement: None,
             turns: Vec::new(),
             open: BTreeMap::new(),
@@ -574,8 +578,9 @@ impl RunState {
                 None => self.account = Some((**account).clone()),
                 Some(_) => self.fresh = Some(((**account).clone(), at)),
             },
-            (Work::Route { .. }, StepResult::Routed { route, call, passages }) => {
+            (Work::Route { .. }, StepResult::Routed { route, call, passages, prefix_ttl }) => {
                 self.count(call);
+                self.prefix_ttl = *prefix_ttl;
                 self.route = Some(route.clone());
                 if let Some(passages) = passages {
                     self.remember_passages(passages);

@@ -11,6 +11,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::health::PrefixLine;
 use crate::journal::views::{CostTotals, Deaths, Kind, KindCosts, ModelCosts, ToolUse};
 use crate::money::group;
 use crate::usage::Usage;
@@ -76,6 +77,16 @@ struct KindOfRun {
     each: String,
 }
 
+/// A prefix that all tickets share, and how long it lives.
+struct PrefixRow {
+    name: String,
+    tokens: String,
+    floor: String,
+    ttl: String,
+    rate: String,
+    even: String,
+}
+
 struct Period {
     days: &'static str,
     words: &'static str,
@@ -108,6 +119,7 @@ struct CostsPage {
     savings: Vec<Saving>,
     brakes: Vec<BrakeLine>,
     doubts: Vec<String>,
+    prefixes: Vec<PrefixRow>,
     costliest: Vec<RunLine>,
     total_in: String,
     total_out: String,
@@ -193,6 +205,7 @@ pub(super) async fn page(
         savings: savings(&by_model, deaths, spent, &web.app.settings),
         brakes: brakes(&web).await?,
         doubts: doubts(&web),
+        prefixes: web.app.health.prefixes().iter().map(prefix_row).collect(),
         chart: bars(&chart_days, 230, label, |value| format!("${}", trim(value))),
         models: by_model
             .iter()
@@ -264,6 +277,11 @@ pub(super) async fn figures(
         json!({"name": row.kind, "runs": row.runs, "resolved": row.resolved, "tokens": row.usage,
                "unpriced_calls": row.unpriced_calls, "cost_micros": micros(row.unpriced_calls, row.cost_micros)})
     };
+    let prefix = |line: &PrefixLine| {
+        json!({"model": line.model, "used_for": line.used_for, "tokens": line.tokens, "counted": line.counted,
+               "floor": line.floor, "long_enough": line.is_long_enough, "ttl": line.ttl, "ttl_is_set": line.is_fixed,
+               "tickets_per_hour": line.per_hour, "break_even_per_hour": line.break_even, "cold": line.cold.is_some()})
+    };
     let tool = |row: &ToolUse| {
         json!({"tool": row.tool, "uses": row.uses, "errors": row.errors, "took_ms": row.took_ms,
                "output_bytes": row.output_bytes})
@@ -279,6 +297,7 @@ pub(super) async fn figures(
         "deaths": {"count": found.deaths.count, "tokens": found.deaths.tokens, "cost_micros": found.deaths.cost_micros},
         "otherwise": savings,
         "brakes": brakes,
+        "prefixes": web.app.health.prefixes().iter().map(prefix).collect::<Vec<_>>(),
         "by_day": found.by_day.iter().map(model).collect::<Vec<_>>(),
         "by_model": found.by_model.iter().map(model).collect::<Vec<_>>(),
         "by_category": found.categories.iter().map(kind).collect::<Vec<_>>(),
@@ -328,6 +347,19 @@ async fn gather(web: &Web, since_ms: i64) -> Result<Gathered, crate::journal::Er
 fn doubts(web: &Web) -> Vec<String> {
     let found = web.app.settings.prices.doubts();
     found.into_iter().map(|(model, why)| format!("the prices of {model} cannot be right: {why}")).collect()
+}
+
+fn prefix_row(line: &PrefixLine) -> PrefixRow {
+    let unknown = || "not known".to_owned();
+    let rate = |rate: f64| format!("{rate:.2} an hour");
+    PrefixRow {
+        name: format!("{}, {}", format::model(&line.model), line.used_for),
+        tokens: line.tokens.map_or_else(unknown, group),
+        floor: line.floor.map_or_else(unknown, group),
+        ttl: if line.is_fixed { format!("{}, as set", line.ttl) } else { line.ttl.to_owned() },
+        rate: line.per_hour.map_or_else(unknown, rate),
+        even: line.break_even.map_or_else(unknown, rate),
+    }
 }
 
 fn kind_of_run(row: &KindCosts, unknown: &str) -> KindOfRun {

@@ -6,13 +6,16 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
+use crate::health::PrefixLine;
 use crate::journal::views::{ApprovalFilter, Counts, DayOutcomes, RunFilter};
+use crate::money::group;
 use crate::web::error::Error;
 use crate::web::format::{self, Moment};
 use crate::web::parts::{
     ApprovalLine, Bars, ChartDay, Names, RunLine, Spark, Status, bars, day_name, fill_days, spark,
 };
 use crate::web::session::Viewer;
+use crate::web::why::Reason;
 use crate::web::{Shell, Web, show};
 
 /// So many waiting decisions are listed; the rest is one link away.
@@ -307,6 +310,24 @@ fn intake(shell: &Shell) -> HealthLine {
     HealthLine { name: "Intake", status: Status::new("st-warn", words), more }
 }
 
+/// Whether what all tickets share is read from the vendor's cache.
+fn cache_line(web: &Web, alarm: Option<&Reason>) -> HealthLine {
+    let prefixes = web.app.health.prefixes();
+    let said = |prefix: &PrefixLine| {
+        let tokens = prefix.tokens.map_or_else(|| "length not known".to_owned(), |n| format!("{} tokens", group(n)));
+        let floor = prefix.floor.map_or_else(|| "floor not known".to_owned(), |n| format!("floor {}", group(n)));
+        format!("{}, {}: {tokens}, {floor}, lives {}", format::model(&prefix.model), prefix.used_for, prefix.ttl)
+    };
+    let all: Vec<String> = prefixes.iter().map(said).collect();
+    let too_short = prefixes.iter().any(|prefix| prefix.is_long_enough == Some(false));
+    let (status, more) = match (alarm, too_short) {
+        (Some(alarm), _) => (Status::new("st-warn", "Not read"), alarm.more.clone()),
+        (None, true) => (Status::new("st-warn", "A prompt is too short for it"), all.join(" · ")),
+        (None, false) => (Status::new("st-ok", "No miss that should not be"), all.join(" · ")),
+    };
+    HealthLine { name: "Prompt cache", status, more }
+}
+
 fn health(web: &Web, shell: &Shell, counts: &Counts) -> Vec<HealthLine> {
     let settings = &web.app.settings;
     let of = |key: &str| shell.reasons.iter().find(|reason| reason.key == key);
@@ -345,6 +366,7 @@ fn health(web: &Web, shell: &Shell, counts: &Counts) -> Vec<HealthLine> {
         intake(shell),
         HealthLine { name: "Vendors", status: vendors, more: String::new() },
         line("Model", "spend", "Money used up", model),
+        cache_line(web, of("cache")),
         line("Journal", "journal", "Cannot be written", "Written and read"),
         line("Refunds", "refund_day", "The day is used up", "Within the day’s limit"),
         HealthLine { name: "Parked runs", status: failed, more: String::new() },

@@ -330,7 +330,7 @@ fn started(detail: &mut Detail, work: &Work) {
 fn finished(detail: &mut Detail, result: &StepResult) {
     match result {
         StepResult::Facts { account } => detail.output = pretty(&serde_json::to_value(account).unwrap_or_default()),
-        StepResult::Routed { route, call, passages } => {
+        StepResult::Routed { route, call, passages, .. } => {
             of_call(detail, call);
             detail.output = pretty(&serde_json::to_value(route).unwrap_or_default());
             let found = passages.iter().filter_map(|found| found["passages"].as_array()).flatten();

@@ -19,7 +19,8 @@ const ASIDE_NAMED_MAX: usize = 5;
 /// One reason.
 #[derive(Debug, Clone)]
 pub(super) struct Reason {
-    /// One word for machines: `stopped`, `paused`, `draining`, `journal`, `vendor`, `intake`, `aside`, `spend`, `refund_day`.
+    /// One word for machines: `stopped`, `paused`, `draining`, `journal`, `vendor`, `intake`, `aside`, `spend`, `refund_day`,
+    /// `cache`.
     pub(super) key: &'static str,
     /// Whose, for `vendor`: its name.
     pub(super) vendor: &'static str,
@@ -59,7 +60,18 @@ pub(super) async fn reasons(web: &Web, times: &Times, counts: &Counts) -> Result
     }
     found.extend(of_aside(&web.app.journal.set_aside().await?, times));
     found.extend(refund_days(web, times).await?);
+    found.extend(health.prefixes().into_iter().filter_map(|prefix| of_cache(&prefix.cold?, times)));
     Ok(found)
+}
+
+/// Costs more than it should; everything moves all the same.
+fn of_cache(trouble: &Trouble, times: &Times) -> Option<Reason> {
+    let more = format!(
+        "{}. Each ticket pays for the whole prompt until it is read again: something that varies may stand in front of it, or the \
+         vendor's floor has changed (set `claude.floors`).",
+        format::sentence(&trouble.said)
+    );
+    Some(reason("cache", "the prompt cache is not read".to_owned(), more, Some(trouble.since_ms), times))
 }
 
 fn reason(key: &'static str, words: String, more: String, since_ms: Option<i64>, times: &Times) -> Reason {

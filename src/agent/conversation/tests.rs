@@ -78,14 +78,14 @@ fn routed(number: i64, text: &str, category: &str, passages: Option<Value>) -> R
         started(1, Work::ReadFacts),
         finished(1, StepResult::Facts { account: Box::new(account) }),
         started(2, Work::Route { model: "m".to_owned() }),
-        finished(2, StepResult::Routed { route, call, passages }),
+        finished(2, StepResult::Routed { route, call, passages, prefix_ttl: None }),
     ];
     let entries: Vec<Entry> = bodies.into_iter().map(|body| Entry::new(opened_at, body)).collect();
     RunState::fold(&entries).unwrap()
 }
 
 fn asking(thinking: bool) -> Asking {
-    Asking { effort: "medium".to_owned(), thinking, tokens_max: 8_000, prefix_ttl: "1h".to_owned() }
+    Asking { effort: "medium".to_owned(), thinking, tokens_max: 8_000, prefix_ttl: Ttl::OneHour }
 }
 
 fn shop() -> Shop {

@@ -182,7 +182,7 @@ impl House {
             let articles = runtime.block_on(helpdesk().articles()).expect("articles");
             knowledge.replace_all(&articles).expect("an index that is written");
         }
-        let performer = app::performer(&self.config, &self.clock, prompts, helpdesk(), knowledge, me);
+        let performer = app::performer(&self.config, &self.clock, prompts, helpdesk(), knowledge, me, Arc::default());
         let performer = Arc::new(performer.expect("clients"));
         let health = Arc::new(Health::default());
         let hold = Hold::new(store.clone(), self.clock.clone(), health, jiff::tz::TimeZone::UTC, self.config.spend);

@@ -126,7 +126,13 @@ fn opening(state: &RunState, account: &AccountRead, shop: &Shop) -> Vec<Message>
     };
     let thread = get_recent_tickets::output(&state.ticket, account, state.shown_at_start, state.language());
     give("toolu_facts_tickets", "get_recent_tickets", json!({}), &thread);
-    give("toolu_facts_customer", "get_customer", json!({}), &get_customer::output(account));
+    let mut customer = get_customer::output(account);
+    if route.is_some_and(needs_no_plans)
+        && let Some(fields) = customer.as_object_mut()
+    {
+        fields.shift_remove("plans");
+    }
+    give("toolu_facts_customer", "get_customer", json!({}), &customer);
     if account.customer().is_some() && route.is_some_and(is_about_orders) {
         let said = state.ticket.messages.iter().take(state.shown_at_start).map(|message| message.text.as_str());
         let text = std::iter::once(state.ticket.subject.as_str()).chain(said).collect::<Vec<_>>().join("\n");
@@ -140,6 +146,12 @@ fn opening(state: &RunState, account: &AccountRead, shop: &Shop) -> Vec<Message>
         Message { role: "assistant", content: Content::Blocks(calls) },
         Message { role: "user", content: Content::Blocks(results) },
     ]
+}
+
+/// Whether the plans on sale are left out: for what is about goods, money back or the product's use they are words without a
+/// purpose. The tool still tells them.
+fn needs_no_plans(route: &Route) -> bool {
+    ["order", "refund", "how_to", "bug", "feature_request", "thanks", "security"].contains(&route.category.as_str())
 }
 
 /// Whether orders and payments are given with the ticket: their words are paid for, so only where they are likely needed.

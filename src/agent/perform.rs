@@ -146,7 +146,7 @@ impl Performer {
             Err(tried) => *tried,
             Ok(answer) => match conversation::read_route(&answer.content, &answer.stop_reason) {
                 Ok(route) => {
-                    let passages = self.look_up(&route).await;
+                    let passages = self.look_up(&route).await.map(Box::new);
                     let worked_by = match route.complexity {
                         Complexity::Simple => &self.simple_model,
                         Complexity::Complex => &self.complex_model,

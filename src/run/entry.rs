@@ -287,7 +287,7 @@ pub enum StepResult {
         /// What code found in the help center for the router's search, as the model reads it; absent when nothing was
         /// looked for or found.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        passages: Option<serde_json::Value>,
+        passages: Option<Box<serde_json::Value>>,
         /// How long the prefix of this run's turns lives in the cache, as chosen now; absent: as configured.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         prefix_ttl: Option<Ttl>,

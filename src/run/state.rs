@@ -584,7 +584,7 @@ impl RunState {
                 self.route = Some(route.clone());
                 if let Some(passages) = passages {
                     self.remember_passages(passages);
-                    self.passages = Some(passages.clone());
+                    self.passages = Some((**passages).clone());
                 }
             }
             (Work::Model { model }, StepResult::Model { content, stop_reason, call }) => {

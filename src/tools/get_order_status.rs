@@ -53,7 +53,7 @@ pub fn latest(account: &AccountRead, text: &str) -> Value {
     let (named, others): (Vec<&Order>, Vec<&Order>) = account.orders.iter().partition(names);
     let paid = |payment: &&Payment| {
         let of = |order: &&Order| payment.order.as_ref() == Some(&order.id) || order.payments.contains(&payment.id);
-        named.iter().any(|order| of(order))
+        named.iter().any(of)
     };
     let (first, rest): (Vec<&Payment>, Vec<&Payment>) = account.payments.iter().partition(paid);
     output(named.into_iter().chain(others).take(LATEST_MAX), first.into_iter().chain(rest).take(LATEST_MAX))

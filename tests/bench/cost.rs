@@ -37,6 +37,9 @@ struct Args {
     /// Tickets of the day
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     tickets: usize,
+    /// Only what comes before this hour, at the same rate
+    #[arg(long, value_name = "HOUR", default_value_t = 24)]
+    until: u64,
     /// Seed of arrivals and latencies
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -82,7 +85,7 @@ fn main() {
     let mut differ = Vec::new();
     for part in PARTS.iter().filter(|part| args.only.is_empty() || args.only.iter().any(|only| only == part.name)) {
         eprintln!("{} …", part.title);
-        let world = day::world(args.tickets, args.seed);
+        let world = day::world(args.tickets, args.seed, args.until);
         let began_ms = ledger::began_ms(&world);
         let worked = shift::work(world, &plan(&args, part));
         let ledger = Ledger::of(&worked, began_ms);
@@ -178,7 +181,11 @@ fn add(report: &mut Report, part: &Part, ledger: &Ledger, worked: &Worked) {
     report.add(title, "  from the second hour on", steady, "%", target(Target::AtLeast(90.0)));
     report.add(title, "  between 8 and 20 o'clock", ledger.within(8..20).cached(), "%", Target::None);
     report.add(title, "  between 0 and 7 o'clock", ledger.within(0..7).cached(), "%", Target::None);
-    report.add(title, "first turns that read nothing", ledger.cold_turns as f64, "", Target::None);
+    let warm = 100.0 * (1.0 - ledger.cold_turns as f64 / ledger.first_turns.calls.max(1) as f64);
+    report.add(title, "first turns that read the shared prefix", warm, "%", Target::None);
+    let fresh = ledger.first_turns.usage.prompt() - ledger.first_turns.usage.cache_read;
+    let fresh = fresh as f64 / ledger.first_turns.calls.max(1) as f64;
+    report.add(title, "prompt tokens of a first turn that are its own", fresh, "", Target::None);
     report.add(title, "first answer, median, simulated clock", ledger.wait_s(50), "s", Target::None);
     report.add(title, "first answer, 95th percentile", ledger.wait_s(95), "s", Target::None);
     let decided = ledger.decided_waits_ms.len() as f64;
@@ -219,6 +226,10 @@ fn notes(args: &Args) -> Vec<String> {
             args.tickets, args.seed
         ),
         "Prompts are what the product sends, counted by the documented bytes per token (2.5 for Opus 4.7, 3.4 for Sonnet 4.6)."
+            .to_owned(),
+        "The share read from the cache is bounded by what is a ticket's own: its text, records and passages, written once and read \
+         again only by later turns. Fewer turns cost less and lower the share; the prefix that all share is read in all but the \
+         first turns after a pause longer than its life."
             .to_owned(),
         "Answers are the stand-in's: a real model writes longer or shorter ones, searches more often, and errs.".to_owned(),
         "Thinking is a table by effort (plausible, not measured); it is billed as output and read again at each later turn."

@@ -16,14 +16,14 @@ const BEGINS: &str = "2026-11-20T23:00:00Z";
 /// which minutes pass between two tickets, a peak before noon and one in the afternoon.
 const CURVE: [u32; 24] = [8, 5, 4, 3, 3, 5, 12, 28, 56, 88, 100, 88, 62, 60, 76, 90, 80, 58, 44, 38, 34, 28, 19, 11];
 
-/// The world of a day with so many tickets, the same for the same seed.
-pub fn world(tickets: usize, seed: u64) -> WorldFiles {
+/// The world of a day with so many tickets, up to an hour, the same for the same seed.
+pub fn world(tickets: usize, seed: u64, until_hour: u64) -> WorldFiles {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    write(folder.path(), tickets, seed);
+    write(folder.path(), tickets, seed, until_hour);
     world_file::load_dir(folder.path()).unwrap_or_else(|bad| panic!("{bad}"))
 }
 
-fn write(folder: &Path, tickets: usize, seed: u64) {
+fn write(folder: &Path, tickets: usize, seed: u64, until_hour: u64) {
     let source = Path::new(WORLD);
     let read = |name: &str| std::fs::read_to_string(source.join(name)).expect("the shipped world");
     let write = |name: &str, text: String| std::fs::write(folder.join(name), text).expect("a folder to write to");
@@ -52,7 +52,8 @@ fn write(folder: &Path, tickets: usize, seed: u64) {
     wanted.truncate(tickets);
     let mut arrivals: Vec<u64> = (0..tickets).map(|_| chance.arrival_s()).collect();
     arrivals.sort_unstable();
-    let written = wanted.into_iter().zip(arrivals).map(|((copy, line), arrives_s)| {
+    let early = wanted.into_iter().zip(arrivals).filter(|(_, arrives_s)| *arrives_s < until_hour * 3_600);
+    let written = early.map(|((copy, line), arrives_s)| {
         let mut ticket: Value = serde_json::from_str(&renamed(line, copy, &orders)).expect("JSON");
         ticket["id"] = json!(ticket["id"].as_i64().expect("a number") + 1_000 * copy as i64);
         ticket["arrives_s"] = json!(arrives_s);

@@ -60,7 +60,8 @@ async fn requests_carry_what_the_messages_api_asks_for() {
     desk.settled(&app, 7001).await;
     app.stop(&desk.clock).await;
     let seen = seen.lock().unwrap();
-    let (headers, body) = &seen[0];
+    // The start counts the prompts as well; that is another request.
+    let (headers, body) = seen.iter().find(|(_, body)| body.get("stream").is_some()).unwrap();
     assert_eq!(headers["anthropic-version"], "2026-10-21");
     assert_eq!(headers["content-type"], "application/json");
     assert!(headers.contains_key("x-api-key") ^ headers.contains_key("authorization"), "exactly one credential");

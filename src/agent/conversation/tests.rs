@@ -78,7 +78,7 @@ fn routed(number: i64, text: &str, category: &str, passages: Option<Value>) -> R
         started(1, Work::ReadFacts),
         finished(1, StepResult::Facts { account: Box::new(account) }),
         started(2, Work::Route { model: "m".to_owned() }),
-        finished(2, StepResult::Routed { route, call, passages, prefix_ttl: None }),
+        finished(2, StepResult::Routed { route, call, passages: passages.map(Box::new), prefix_ttl: None }),
     ];
     let entries: Vec<Entry> = bodies.into_iter().map(|body| Entry::new(opened_at, body)).collect();
     RunState::fold(&entries).unwrap()

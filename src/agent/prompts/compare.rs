@@ -120,6 +120,18 @@ pub fn parts(prompts: &Prompts, model: &str) -> Vec<(&'static str, usize, u64)> 
 mod tests {
     use super::*;
 
+    /// The whole set in one file, for reviewers. `DESKHAND_WRITE_PROMPTS=1` writes it anew.
+    #[test]
+    fn the_rendered_set_is_the_one_that_was_reviewed() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/prompts.txt");
+        let now = rendered(&Prompts::embedded().unwrap());
+        if std::env::var_os("DESKHAND_WRITE_PROMPTS").is_some() {
+            std::fs::write(path, &now).unwrap();
+        }
+        let reviewed = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(now == reviewed, "the prompts differ from `{path}`; write it anew and read what changed");
+    }
+
     #[test]
     fn lines_that_differ_are_shown() {
         let check = |old: &str, new: &str, expected: &[&str]| assert_eq!(lines(old, new), expected, "{old:?} {new:?}");

@@ -49,7 +49,7 @@ fn stopped_with_a_deed_in_hand(kind: Kind, step: &str, deeds: &[(&str, usize)]) 
 #[test]
 fn a_worker_woken_past_its_lease_is_refused_and_nothing_is_doubled() {
     stopped_with_a_deed_in_hand(Kind::Seats, "step_finished 7 tool", &[("change", 1), ("reply", 1)]);
-    stopped_with_a_deed_in_hand(Kind::Question, "step_finished 6 tool", &[("reply", 1)]);
+    stopped_with_a_deed_in_hand(Kind::Question, "step_finished 4 tool", &[("reply", 1)]);
     stopped_with_a_deed_in_hand(Kind::HandedOver, "step_finished 7 tool", &[("note", 1), ("reply", 1)]);
 }
 

@@ -142,8 +142,9 @@ fn hand_over() -> Value {
 }
 
 fn script(dice: &mut Dice, kind: Kind, customer: i64) -> Value {
-    let look = json!({"tools": [call("get_order_status", json!({"order": format!("T-{customer}")})),
-                                call("get_customer", json!({}))]});
+    // The first search is made by code, before the first turn: what is left is two reads side by side.
+    let search = |query: &str| call("search_knowledge_base", json!({"query": query}));
+    let look = json!({"tools": [search("send a reader back"), search("photo of a box"), search("days")]});
     let refunded = "Hello,\n\nthe refund has been issued to your card.";
     let turns = match kind {
         Kind::Refund => {
@@ -184,7 +185,7 @@ fn script(dice: &mut Dice, kind: Kind, customer: i64) -> Value {
             ),
         ],
         Kind::Question => vec![
-            json!({"tools": [call("search_knowledge_base", json!({"query": "send back days"}))]}),
+            json!({"tools": [search("send back days")]}),
             close("Hello,\n\nyou can send a reader back within 30 days.", &[], &[101]),
         ],
         Kind::HandedOver => vec![look, hand_over()],

@@ -7,7 +7,7 @@ pub mod facts;
 mod gate;
 pub mod hold;
 pub mod perform;
-mod poison;
+pub mod poison;
 pub mod prefix;
 pub mod prompts;
 pub mod worker;

@@ -20,6 +20,10 @@ use crate::run::state::{Broken, OpenStep, RunState};
 
 /// How often a run may be claimed without progress before its open step counts as the cause.
 pub(super) const CLAIMS_WITHOUT_PROGRESS_MAX: u32 = 3;
+/// What stands in the message of a step or run that was given up because whoever worked on it ended, each time.
+pub const ENDED_EACH_TIME: &str = "ended its worker each time";
+/// What stands at the beginning of the message of a step whose worker panicked.
+pub const MISTAKE: &str = "a mistake in deskhand, not at a vendor";
 /// How often a step may break its worker before it counts as failed.
 const PANICS_MAX: u32 = 3;
 /// So many panics of one step count as failed whatever they said: a message may hold an index or a time.
@@ -31,7 +35,7 @@ impl Worker {
     /// A run that ended its worker each time it was taken up.
     pub(super) fn park(&self, draft: &mut Draft) -> Result<(), Broken> {
         let said = self.hold.health.last_panic(&draft.state.run);
-        error!(run.id = %draft.state.run, "the run is parked: it ended its worker each time: {}", said.as_deref().unwrap_or("no word"));
+        error!(run.id = %draft.state.run, "the run is parked: it {ENDED_EACH_TIME}: {}", said.as_deref().unwrap_or("no word"));
         for body in parked(&draft.state, said.as_deref()) {
             draft.push(Entry::new(self.clock.now(), body))?;
         }
@@ -86,7 +90,7 @@ fn parked(state: &RunState, said: Option<&str>) -> Vec<Body> {
     let said = said.map_or(String::new(), |said| format!(": {said}"));
     let times = CLAIMS_WITHOUT_PROGRESS_MAX;
     if !state.open.is_empty() {
-        let message = format!("the step was tried {times} times and ended the worker each time{said}");
+        let message = format!("the step was tried {times} times and {ENDED_EACH_TIME}{said}");
         let failure = Failure { class: FailureClass::Unknown, vendor: OURSELVES.to_owned(), message };
         let failed = |open: &OpenStep| Body::StepFinished {
             step: open.step,
@@ -98,7 +102,7 @@ fn parked(state: &RunState, said: Option<&str>) -> Vec<Body> {
     if state.outcome.is_some() {
         return Vec::new();
     }
-    let message = format!("the run was taken up {times} times and ended its worker each time{said}");
+    let message = format!("the run was taken up {times} times and {ENDED_EACH_TIME}{said}");
     let handed_over = state.ticket_judgement.as_ref().is_some_and(|judgement| judgement.rule == RuleId::AgentBroke);
     vec![match handed_over {
         false => Body::Judged { call: None, judgement: Judgement::new(RuleId::AgentBroke, Verdict::Escalate, message) },
@@ -113,7 +117,7 @@ fn broken_off(state: &RunState, said: &str, now: Timestamp) -> Vec<Body> {
     let in_flight = state.open.values().filter(|open| open.retry_at_ms.is_none_or(|at| at <= now_ms));
     let bodies = in_flight.map(|open| {
         let (step, attempt) = (open.step, open.attempts + 1);
-        let message = format!("a mistake in deskhand, not at a vendor: {said}");
+        let message = format!("{MISTAKE}: {said}");
         let last = open.failure.as_ref().filter(|last| last.vendor == OURSELVES);
         let same = last.is_some_and(|last| last.message == message);
         let failure = Failure { class: FailureClass::Unknown, vendor: OURSELVES.to_owned(), message };

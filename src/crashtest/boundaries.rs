@@ -16,6 +16,8 @@ struct Known {
     tried: bool,
     /// A run that nobody disturbs comes to it.
     plain: bool,
+    /// It was come to in a pass. How reads that end side by side share a commit is chance: another pass may not come to it.
+    met: bool,
     /// It was met after deaths at these boundaries, before anything was written, and nobody died at it.
     behind: BTreeSet<String>,
     /// How often it was died at again for the sake of another.
@@ -51,9 +53,10 @@ impl Boundaries {
         self.known.iter().filter(|(_, known)| !known.tried).map(|(name, _)| name.as_str())
     }
 
-    /// Those that an undisturbed run comes to and nobody died at: not everything was tried.
+    /// Those that an undisturbed run comes to, and a pass came to, and nobody died at: not everything was tried.
     pub(super) fn missed(&self) -> impl Iterator<Item = &str> {
-        self.known.iter().filter(|(_, known)| known.plain && !known.tried).map(|(name, _)| name.as_str())
+        let missed = |known: &Known| known.plain && known.met && !known.tried;
+        self.known.iter().filter(move |(_, known)| missed(known)).map(|(name, _)| name.as_str())
     }
 
     /// Tried ones by kind: what stands last in their names.
@@ -75,6 +78,8 @@ impl Boundaries {
 pub(super) struct Pass {
     /// The deaths of each run since it last wrote something.
     since_progress: BTreeMap<String, Vec<String>>,
+    /// The run that was claimed last: the one worker has it, and whatever ends the process ends its worker.
+    claimed: String,
     /// All deaths, in order.
     pub(super) deaths: Vec<String>,
 }
@@ -82,14 +87,18 @@ pub(super) struct Pass {
 impl Pass {
     /// Whether the process dies at this boundary.
     pub(super) fn dies_at(&mut self, name: &str, all: &mut Boundaries) -> bool {
-        let run = run_of(name).unwrap_or_default();
-        if name.contains(" append ") && kind_of(name) == "journal.committed" {
-            self.since_progress.remove(run);
+        let run = run_of(name).unwrap_or(&self.claimed).to_owned();
+        if name.contains(" claim ") {
+            self.claimed.clone_from(&run);
         }
-        let before = self.since_progress.get(run).map(Vec::as_slice).unwrap_or_default();
+        if name.contains(" append ") && kind_of(name) == "journal.committed" {
+            self.since_progress.remove(&run);
+        }
+        let before = self.since_progress.get(&run).map(Vec::as_slice).unwrap_or_default();
         let allowed = run.is_empty() || before.len() < DEATHS_WITHOUT_PROGRESS_MAX;
         let leads_on = before.is_empty() && all.leads_on(name);
         let known = all.known.entry(name.to_owned()).or_default();
+        known.met = true;
         let dies = allowed && (!known.tried || leads_on && known.led < LEADS_MAX);
         if !dies && !known.tried && !known.plain {
             known.behind.extend(before.iter().cloned());
@@ -100,7 +109,7 @@ impl Pass {
         }
         if dies {
             if !run.is_empty() {
-                self.since_progress.entry(run.to_owned()).or_default().push(name.to_owned());
+                self.since_progress.entry(run).or_default().push(name.to_owned());
             }
             self.deaths.push(name.to_owned());
         }
@@ -233,6 +242,28 @@ mod tests {
         assert!(pass.dies_at(probe, &mut all));
         assert!(all.untried().next().is_none());
         assert!(!Pass::default().dies_at(led_by, &mut all));
+    }
+
+    #[test]
+    fn a_death_outside_of_any_run_ends_the_worker_of_the_run_in_hand() {
+        let mut all = Boundaries::default();
+        let mut pass = Pass::default();
+        assert!(pass.dies_at("run_1_1 claim len=1 journal.committed", &mut all));
+        assert!(pass.dies_at("zendesk GET /tickets request.before", &mut all));
+        assert!(!pass.dies_at("zendesk GET /tickets request.after", &mut all), "the third would park the run");
+        assert!(!pass.dies_at("run_1_1 append len=1+1 journal.written", &mut all));
+        assert!(pass.dies_at("run_1_1 append len=1+1 journal.committed", &mut all));
+    }
+
+    #[test]
+    fn what_is_come_to_by_chance_is_not_missed() {
+        let mut all =
+            Boundaries::new(["run_1_1 x request.before", "run_1_1 append len=2+2 journal.written"].map(str::to_owned));
+        let mut pass = Pass::default();
+        pass.since_progress.insert("run_1_1".to_owned(), vec![String::new(); DEATHS_WITHOUT_PROGRESS_MAX]);
+        assert_eq!(all.missed().count(), 0);
+        assert!(!pass.dies_at("run_1_1 x request.before", &mut all));
+        assert_eq!(all.missed().collect::<Vec<_>>(), ["run_1_1 x request.before"]);
     }
 
     #[test]

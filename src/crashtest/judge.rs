@@ -32,8 +32,10 @@ impl Findings {
 /// How much must be equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Measure {
-    /// Everything: the same outcome, the same words.
+    /// Everything: the same outcome, the same words. Nothing is parked: no step dies three times.
     Whole,
+    /// Everything, but for a run whose step ends its worker each time: that one is parked.
+    Poisoned,
     /// With vendors that fail a ticket may rightly end otherwise, but then a person has it; nothing is done that was not done
     /// undisturbed, and nothing twice. A ticket that ends as undisturbed holds the same deeds and as many answers; their words
     /// may differ.
@@ -53,10 +55,20 @@ pub(super) fn compare(undisturbed: &Ended, disturbed: &Ended, measure: Measure) 
             Some(after) => ticket(*id, before, after, measure, &mut found),
         }
     }
+    let (given_up, allowed) = (found.parked + found.handed_over, given_up_max(disturbed.tickets.len()));
+    if measure == Measure::Once && given_up > allowed {
+        let what = format!("{given_up} of {} tickets were parked or handed over: no chance", disturbed.tickets.len());
+        found.changed.push((None, what));
+    }
     for id in disturbed.tickets.keys().filter(|id| !undisturbed.tickets.contains_key(id)) {
         found.changed.push((Some(*id), format!("ticket {id} is there and was not before")));
     }
     found
+}
+
+/// How many tickets of a world failing vendors and three kills in one step may leave to a person: seen were none to two of sixty.
+fn given_up_max(tickets: usize) -> usize {
+    2 + tickets / 10
 }
 
 /// What breaks in a world by itself.
@@ -66,15 +78,20 @@ pub(super) fn broken_by_itself(world: &Ended) -> Vec<String> {
 
 fn ticket(id: i64, before: &TicketEnd, after: &TicketEnd, measure: Measure, found: &mut Findings) {
     found.mails_unknown += usize::from(after.mail_unknown);
-    found.parked += usize::from(after.parked);
+    found.parked += usize::from(after.parked || after.panicked);
     if after.outcome == "open" {
         found.lost.push((Some(id), format!("ticket {id} has no end")));
     }
     // A ticket may rightly end otherwise when a person was given it: then what was not done is theirs to do.
     let ends_otherwise = before.outcome != after.outcome;
-    let excused =
-        after.mail_unknown || after.parked || measure == Measure::Once && ends_otherwise && after.with_a_person;
-    found.handed_over += usize::from(measure == Measure::Once && ends_otherwise && excused);
+    let given_up = match measure {
+        Measure::Whole => false,
+        Measure::Poisoned => after.parked || after.panicked,
+        Measure::Once => after.parked,
+    };
+    let handed_over = measure == Measure::Once && ends_otherwise && after.with_a_person;
+    let excused = after.mail_unknown || given_up || handed_over;
+    found.handed_over += usize::from(handed_over && !given_up && !after.mail_unknown);
     if ends_otherwise && !excused {
         found.changed.push((Some(id), format!("ticket {id}: ended `{}`, was `{}`", after.outcome, before.outcome)));
     }
@@ -83,7 +100,7 @@ fn ticket(id: i64, before: &TicketEnd, after: &TicketEnd, measure: Measure, foun
         found.doubled.push((Some(id), format!("ticket {id}: {answers} answers of {runs} runs")));
     }
     // What we write of a failing vendor differs from world to world; what we do does not.
-    let words = measure == Measure::Whole;
+    let words = measure != Measure::Once;
     let lists = [
         ("deed", &before.effects, &after.effects, true),
         ("answer", &before.replies, &after.replies, words),
@@ -162,6 +179,7 @@ mod tests {
             refunds: 0,
             mail_unknown: false,
             parked: false,
+            panicked: false,
         }
     }
 
@@ -195,6 +213,14 @@ mod tests {
             let twice = end("escalated (limits)", &[], &["Done.", "We look at it."]);
             check(&end("escalated (limits)", &[], &["Done.", "We look at it."]), &twice, measure, 1, 0, 0);
         }
+        // A run that was given up: only where that was brought about.
+        let parked = TicketEnd { parked: true, ..end("escalated (model_failed)", &[], &["We look at it."]) };
+        check(&whole, &parked, Measure::Whole, 0, 2, 2);
+        check(&whole, &parked, Measure::Poisoned, 0, 0, 0);
+        check(&whole, &parked, Measure::Once, 0, 0, 0);
+        let panicked = TicketEnd { panicked: true, ..end("failed", &[], &[]) };
+        check(&whole, &panicked, Measure::Poisoned, 0, 0, 0);
+        check(&whole, &panicked, Measure::Once, 0, 1, 1);
         let person = end("escalated (vendor_away)", &[], &["We look at it."]);
         check(&whole, &person, Measure::Once, 0, 0, 0);
         check(&whole, &person, Measure::Whole, 0, 2, 2);

@@ -9,13 +9,13 @@ use serde_json::Value;
 use super::Error;
 use super::boundaries::{position, run_of};
 use super::stage::Stage;
+use crate::agent::poison::{ENDED_EACH_TIME, MISTAKE};
 use crate::demo::all_rows;
 use crate::demo::report::{self, Report};
 use crate::failure::FailureClass;
 use crate::ids::RunId;
 use crate::journal::Journal as _;
 use crate::journal::sqlite::SqliteJournal;
-use crate::policy::RuleId;
 use crate::run::entry::{Body, Entry, ModelCall, StepResult};
 
 /// How a ticket ended.
@@ -41,6 +41,8 @@ pub(super) struct TicketEnd {
     pub(super) mail_unknown: bool,
     /// A run of it was parked: each try of a step ended the process.
     pub(super) parked: bool,
+    /// A step of it was given up because its worker panicked.
+    pub(super) panicked: bool,
 }
 
 /// What a played world came to.
@@ -129,11 +131,13 @@ fn ticket_end<'a>(
     let mut effects: Vec<String> = others.chain(refunds).collect();
     effects.sort();
     let field = |name: &str| snapshot[name].to_string();
-    let (mut mail_unknown, mut parked) = (false, false);
+    let (mut mail_unknown, mut panicked) = (false, false);
+    let mut parked = ticket.why.as_deref().is_some_and(|why| why.contains(ENDED_EACH_TIME));
     for entry in entries {
         let Body::StepFinished { result: StepResult::Failed { failure, .. }, .. } = &entry.body else { continue };
         mail_unknown |= failure.class == FailureClass::Unknown && failure.vendor == "email";
-        parked |= failure.vendor == "deskhand" && failure.class == FailureClass::Unknown;
+        parked |= failure.message.contains(ENDED_EACH_TIME);
+        panicked |= failure.message.starts_with(MISTAKE);
     }
     TicketEnd {
         outcome: match &ticket.rule {
@@ -148,7 +152,8 @@ fn ticket_end<'a>(
         notes: ours(false),
         fields: ["status", "assignee", "group", "priority", "tags", "followups"].map(field).join(" "),
         mail_unknown,
-        parked: parked || ticket.outcome == "failed" || ticket.rule.as_deref() == Some(RuleId::AgentBroke.as_str()),
+        parked,
+        panicked,
     }
 }
 

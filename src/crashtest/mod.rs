@@ -339,7 +339,9 @@ impl Test {
     /// The same for a world of one worker and vendors that do not fail: each death costs the one call in flight.
     fn one_by_one(&self, undisturbed: &Ended, played: Played, deaths: Vec<String>) -> PassResult {
         let may_repeat = deaths.len() as u64;
-        self.judged(undisturbed, played, deaths, Measure::Whole, may_repeat)
+        let poisoned = self.options.always || self.options.panic;
+        let measure = if poisoned { Measure::Poisoned } else { Measure::Whole };
+        self.judged(undisturbed, played, deaths, measure, may_repeat)
     }
 
     /// Compares a played world with the undisturbed one, in which at most `may_repeat` model calls lost their answer.

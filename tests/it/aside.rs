@@ -63,9 +63,10 @@ async fn a_ticket_that_cannot_be_read_is_set_aside_and_taken_in_later() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_run_keeps_no_other_ticket_out() {
-    let desk = Desk::new(&[refund_ticket(7001, 60_000)]).await;
+    let desk = Desk::new(&[refund_ticket(7001, 60_000), question(7002)]).await;
     let app = desk.start(None).await;
     let state = desk.until(&app, 7001, "an approval", |state| state.pending_approval().is_some()).await;
+    until(&desk, "the other is answered", async || answered(&desk, 7002)).await;
     app.stop(&desk.clock).await;
     let file = rusqlite::Connection::open(desk.data.path().join("deskhand.db")).unwrap();
     let triggers: Vec<String> = file
@@ -82,7 +83,10 @@ async fn a_damaged_run_keeps_no_other_ticket_out() {
     drop(file);
     let app = desk.start(None).await;
     desk.happens(7001, words(&desk, 7001));
+    desk.happens(7002, words(&desk, 7002));
     until(&desk, "it is set aside", async || aside(&app).await == [TicketId(7001)]).await;
+    let runs = async || app.views.runs_of_ticket(TicketId(7002)).await.unwrap().len();
+    until(&desk, "the other's new words are taken up", async || runs().await == 2).await;
     assert!(app.journal.entries(&state.run).await.is_err());
     assert_eq!(app.health.intake(), None);
     app.stop(&desk.clock).await;

@@ -95,9 +95,9 @@ fn ticket(id: i64, before: &TicketEnd, after: &TicketEnd, measure: Measure, foun
     if ends_otherwise && !excused {
         found.changed.push((Some(id), format!("ticket {id}: ended `{}`, was `{}`", after.outcome, before.outcome)));
     }
-    if after.replies.len() > after.runs {
-        let (answers, runs) = (after.replies.len(), after.runs);
-        found.doubled.push((Some(id), format!("ticket {id}: {answers} answers of {runs} runs")));
+    if after.replies.len() > after.heard {
+        let (answers, heard) = (after.replies.len(), after.heard);
+        found.doubled.push((Some(id), format!("ticket {id}: {answers} answers to a customer heard {heard} times")));
     }
     // What we write of a failing vendor differs from world to world; what we do does not.
     let words = measure != Measure::Once;
@@ -175,7 +175,7 @@ mod tests {
             replies: texts(replies),
             notes: Vec::new(),
             fields: String::new(),
-            runs: 1,
+            heard: 1,
             refunds: 0,
             mail_unknown: false,
             parked: false,
@@ -209,7 +209,7 @@ mod tests {
             check(&whole, &end("resolved", &["refund p of 5", "refund q of 5"], &["Done."]), measure, 0, 0, 1);
             let person = end("escalated (limits)", &["refund q of 5"; 2], &[]);
             check(&end("escalated (limits)", &[], &[]), &person, measure, 1, 0, 0);
-            // Two answers of one run, in other words.
+            // Two answers to one word, worded otherwise.
             let twice = end("escalated (limits)", &[], &["Done.", "We look at it."]);
             check(&end("escalated (limits)", &[], &["Done.", "We look at it."]), &twice, measure, 1, 0, 0);
         }

@@ -16,7 +16,7 @@ use crate::failure::FailureClass;
 use crate::ids::RunId;
 use crate::journal::Journal as _;
 use crate::journal::sqlite::SqliteJournal;
-use crate::run::entry::{Body, Entry, ModelCall, StepResult};
+use crate::run::entry::{Body, Entry, ModelCall, Outcome, StepResult};
 
 /// How a ticket ended.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -25,8 +25,9 @@ pub(super) struct TicketEnd {
     pub(super) outcome: String,
     /// A person has it: it was handed over, or waits for a decision.
     pub(super) with_a_person: bool,
-    /// How many runs it had; each answers once at most.
-    pub(super) runs: usize,
+    /// How often its customer was heard: its runs that were not skipped, and words that joined a run under way. Each is answered
+    /// once at most.
+    pub(super) heard: usize,
     /// How many refunds were made for it.
     pub(super) refunds: usize,
     /// Refunds, changes of subscriptions, mails; sorted.
@@ -131,9 +132,14 @@ fn ticket_end<'a>(
     let mut effects: Vec<String> = others.chain(refunds).collect();
     effects.sort();
     let field = |name: &str| snapshot[name].to_string();
-    let (mut mail_unknown, mut panicked) = (false, false);
+    let (mut mail_unknown, mut panicked, mut heard) = (false, false, 0);
     let mut parked = ticket.why.as_deref().is_some_and(|why| why.contains(ENDED_EACH_TIME));
     for entry in entries {
+        match &entry.body {
+            Body::RunOpened { .. } | Body::CustomerWrote { .. } => heard += 1,
+            Body::RunClosed { outcome: Outcome::Skipped { .. } } => heard -= 1,
+            _ => {}
+        }
         let Body::StepFinished { result: StepResult::Failed { failure, .. }, .. } = &entry.body else { continue };
         mail_unknown |= failure.class == FailureClass::Unknown && failure.vendor == "email";
         parked |= failure.message.contains(ENDED_EACH_TIME);
@@ -145,7 +151,7 @@ fn ticket_end<'a>(
             None => ticket.outcome.clone(),
         },
         with_a_person: matches!(ticket.outcome.as_str(), "escalated" | "waiting_approval"),
-        runs: ticket.runs.len(),
+        heard,
         refunds: count,
         effects,
         replies: ours(true),

@@ -77,7 +77,8 @@ pub async fn pulled(journal: &dyn Journal) -> Result<Option<Pulled>, Error> {
 }
 
 /// Pulls a brake. When it returns, no step starts that the brake holds back. One that is pulled already stays as it is, and
-/// comes back with who pulled it and why: the first reason is the one that people must know before they resume.
+/// comes back with who pulled it and why: the first reason is the one that people must know before they resume. Each later
+/// one stands in the audit trail.
 pub async fn pull(
     journal: &dyn Journal,
     brake: Brake,
@@ -85,14 +86,11 @@ pub async fn pull(
     by: &str,
     now_ms: i64,
 ) -> Result<Option<Pulled>, Error> {
-    let same = |switch: &Switch| switch.name == brake.as_str();
-    if let Some(Switch { value: reason, by, at_ms, .. }) = journal.switches().await?.into_iter().find(same) {
-        return Ok(Some(Pulled { brake, reason, by, at_ms }));
-    }
     let cut: String = reason.trim().chars().take(REASON_MAX).collect();
     let value = if cut.is_empty() { NO_REASON } else { cut.as_str() };
-    journal.set_switch(brake.as_str(), value, by, now_ms).await?;
-    Ok(None)
+    // Looked at and set in one commit: between a look and a write somebody could resume, and the brake would be lost.
+    let before = journal.switch_on(brake.as_str(), value, by, now_ms).await?;
+    Ok(before.map(|Switch { value: reason, by, at_ms, .. }| Pulled { brake, reason, by, at_ms }))
 }
 
 /// Loosens every brake and says which were pulled.

@@ -336,7 +336,8 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Ends a run whose entries cannot be read or folded, so that it is not claimed for ever: its row says `failed` and why,
     /// its entries stay as they are. Its approvals are withdrawn; a refund in flight counts as unknown from then on, one that
-    /// awaited a person is released. Its ticket is set aside, so that intake looks for words that only this run knew. [`Error::StaleLease`] if another worker has it.
+    /// awaited a person is released. Its ticket is set aside, so that intake looks for words that only this run knew.
+    /// [`Error::StaleLease`] if another worker has it.
     async fn park(&self, lease: &Lease, reason: &str, now_ms: i64) -> Result<(), Error>;
 
     /// Appends without a lease: a person's decision, a take-over, news. The worker that holds the run sees
@@ -369,6 +370,10 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Sets a switch and writes the audit line in the same commit.
     async fn set_switch(&self, name: &str, value: &str, by: &str, now_ms: i64) -> Result<(), Error>;
+
+    /// Sets a switch unless it is on, in one commit with an audit line that keeps `value` either way. When it returns, the
+    /// switch is on; one that was on stays as it was and comes back.
+    async fn switch_on(&self, name: &str, value: &str, by: &str, now_ms: i64) -> Result<Option<Switch>, Error>;
 
     /// Rings after every commit. Register, then look.
     fn bell(&self) -> watch::Receiver<u64>;

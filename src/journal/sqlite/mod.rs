@@ -331,6 +331,11 @@ impl Journal for SqliteJournal {
         self.write(move |connection| write::set_switch(connection, &name, &value, &by, now_ms)).await
     }
 
+    async fn switch_on(&self, name: &str, value: &str, by: &str, now_ms: i64) -> Result<Option<Switch>, Error> {
+        let (name, value, by) = (name.to_owned(), value.to_owned(), by.to_owned());
+        self.write(move |connection| write::switch_on(connection, &name, &value, &by, now_ms)).await
+    }
+
     fn bell(&self) -> watch::Receiver<u64> {
         self.writer.bell()
     }

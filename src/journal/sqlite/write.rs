@@ -9,7 +9,7 @@ use super::job::Kind;
 use super::rows::{insert_call, insert_run, insert_tool, move_refund, put_approval, settle_claimable, update_run};
 use crate::clock::CLOCKS_DIFFER_S;
 use crate::ids::{RunId, TicketId};
-use crate::journal::{Admitted, Arrival, Conditions, Cursor, Error, Lease};
+use crate::journal::{Admitted, Arrival, Conditions, Cursor, Error, Lease, Switch};
 use crate::run::entry::{Body, Entry};
 use crate::run::refunds::{self, RefundMove};
 use crate::run::row::{Projection, RunRow, RunStatus};
@@ -409,4 +409,27 @@ pub(super) fn set_switch(connection: &Connection, name: &str, value: &str, by: &
         )?
         .execute(params![name, value, by, now_ms])?;
     super::accounts::audit(connection, by, "switch_set", name, value, now_ms)
+}
+
+/// Sets a switch that is off. One that is on stays and comes back; that somebody wanted it, and why, stands in the trail.
+pub(super) fn switch_on(
+    connection: &Connection,
+    name: &str,
+    value: &str,
+    by: &str,
+    now_ms: i64,
+) -> Result<Option<Switch>, Fault> {
+    let set = connection
+        .prepare_cached(
+            "INSERT INTO switches (name, value, set_by, at_ms) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value, set_by = excluded.set_by, at_ms = excluded.at_ms
+             WHERE switches.value = ''",
+        )?
+        .execute(params![name, value, by, now_ms])?;
+    if set > 0 {
+        super::accounts::audit(connection, by, "switch_set", name, value, now_ms)?;
+        return Ok(None);
+    }
+    super::accounts::audit(connection, by, "switch_kept", name, value, now_ms)?;
+    Ok(conditions::switches(connection)?.into_iter().find(|switch| switch.name == name))
 }

@@ -277,6 +277,10 @@ impl Journal for Probe {
         self.inner.refunded_since(currency, since_ms).await
     }
 
+    async fn switch_on(&self, name: &str, value: &str, by: &str, now_ms: i64) -> Result<Option<Switch>, Error> {
+        self.inner.switch_on(name, value, by, now_ms).await
+    }
+
     async fn set_switch(&self, name: &str, value: &str, by: &str, now_ms: i64) -> Result<(), Error> {
         self.inner.set_switch(name, value, by, now_ms).await
     }

@@ -240,8 +240,13 @@ async fn no_step_starts_in_a_commit_after_the_brake() {
             }
             false => result.unwrap(),
         }
+        let again = brake::pull(&journal, brake, "mine", "bea", MONDAY_MS + 1).await.unwrap();
         let pulled = brake::pulled(&journal).await.unwrap().unwrap();
+        assert_eq!(again, Some(pulled.clone()), "the first one stands");
         assert_eq!((pulled.brake, pulled.by.as_str(), pulled.at_ms), (brake, "ada", MONDAY_MS));
+        let audit = crate::journal::views::Views::audit(&journal, None, 1).await.unwrap().remove(0);
+        let line = (audit.what.as_str(), audit.who.as_str(), audit.subject.as_str(), audit.detail.as_str());
+        assert_eq!(line, ("switch_kept", "bea", name, "mine"), "the second reason is kept");
         assert!(!pulled.reason.is_empty());
         assert_eq!(brake::resume(&journal, "ada", MONDAY_MS).await.unwrap(), [brake]);
         assert_eq!(brake::pulled(&journal).await.unwrap(), None);

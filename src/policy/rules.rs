@@ -15,7 +15,17 @@ mod ticket;
 pub use money::made_already;
 pub use ticket::judge_ticket;
 
-/// Judges what the model asks for. Called before every intent is performed, and again at the second of an effect.
+/// Judges what the model asks for, before it is performed. What was done already and forgotten is taken as done, whatever the
+/// rules say of doing it now. The facts hold all effects of the run.
+pub fn judge_call(facts: &Facts, intent: &Intent, policy: &Policy) -> Judgement {
+    let made = match intent {
+        Intent::CreateRefund(refund) => money::judge_made(facts, refund),
+        _ => None,
+    };
+    made.unwrap_or_else(|| judge_intent(facts, intent, policy))
+}
+
+/// Judges what is to be done now: what the model asks for, and an approved effect once more at the second of execution.
 pub fn judge_intent(facts: &Facts, intent: &Intent, policy: &Policy) -> Judgement {
     match intent {
         Intent::GetCustomer(_)

@@ -379,7 +379,7 @@ fn one_call(state: &RunState, call: &Call, rules: &Rules, now_ms: i64) -> Next {
 }
 
 fn judged(state: &RunState, call: &Call, intent: &Intent, rules: &Rules) -> Body {
-    let judgement = rules::judge_intent(&state.facts(), intent, &rules.policy);
+    let judgement = rules::judge_call(&state.facts(), intent, &rules.policy);
     Body::Judged { call: Some(call.id.clone()), judgement }
 }
 

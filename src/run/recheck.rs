@@ -105,7 +105,109 @@ fn worse(asked: &Judgement, seen: &Judgement) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::account::AccountRead;
+    use crate::ids::{ApprovalId, CommentId, RefundId, RunId, StepNo, TicketId, ToolCallId};
+    use crate::money::{Currency, Money};
+    use crate::policy::facts::ConfirmedEffect;
+    use crate::run::entry::{Body, Decision, Entry};
+    use crate::run::row::ApprovalState;
+    use crate::run::state::Decided;
+
+    /// A run that gave back $100.00 of a payment, asked for $450.00 more of it, and was allowed $100.00 instead.
+    fn allowed_less(effect_known: bool) -> RunState {
+        let account: AccountRead = serde_json::from_value(json!({
+            "customers": [{"id": "c_1", "name": "Ada", "address": "ada@low.example", "status": "active", "flags": [],
+                "since": "2024-01-01T00:00:00Z"}],
+            "subscriptions": [], "orders": [], "earlier": [],
+            "payments": [{"id": "pay_1", "amount": {"minor": 120_000, "currency": "usd"},
+                "refundable": {"minor": 110_000, "currency": "usd"}, "created_at": "2026-11-10T10:00:00Z",
+                "status": "succeeded", "method": "visa 4242", "order": "T-1", "disputed": false,
+                "refunds": [{"id": "re_1", "amount": {"minor": 10_000, "currency": "usd"},
+                    "created_at": "2026-11-20T09:00:00Z", "status": "succeeded", "effect_key": "eff_7_1_3"}]}],
+        }))
+        .unwrap();
+        let ticket = serde_json::from_value(json!({
+            "id": 7, "subject": "x", "status": "open", "channel": "email",
+            "requester": {"id": 5, "name": "Ada", "address": "ada@low.example", "verified": true},
+            "created_at": "2026-11-20T08:00:00Z", "updated_at": "2026-11-20T08:00:00Z", "messages": [],
+        }));
+        let run = RunId::for_trigger(TicketId(7), CommentId(1));
+        let (ticket, trigger) = (Box::new(ticket.unwrap()), CommentId(1));
+        let opened = Body::RunOpened { run, ticket, trigger, prompts: "p".to_owned() };
+        let mut state = RunState::fold(&[Entry::new(now(), opened)]).unwrap();
+        let payment = account.payments[0].id.clone();
+        if effect_known {
+            let (amount, status) = (Money::new(10_000, Currency::USD), "succeeded".to_owned());
+            state.effects.push(ConfirmedEffect::Refund { payment, order: None, amount, status });
+        }
+        state.account = Some(account.clone());
+        state.fresh = Some((account, now()));
+        state
+    }
+
+    fn now() -> Timestamp {
+        "2026-11-20T10:00:00Z".parse().unwrap()
+    }
+
+    fn approval(state: &RunState, amount: Option<i64>) -> Approval {
+        let intent = json!({"payment": "pay_1", "amount_minor": 45_000, "currency": "usd",
+            "reason": "requested_by_customer", "explanation": "scratched"});
+        let intent = Intent::CreateRefund(serde_json::from_value(intent).unwrap());
+        let account = state.account.as_ref();
+        // As it was judged when it was asked for.
+        let asked = rules::judge_call(&Facts { account, effects: &[], ..state.facts() }, &intent, &Policy::default());
+        let amount = amount.map(|minor| Money::new(minor, Currency::USD));
+        let decision = amount.map_or(Decision::Approve, |amount| Decision::Amount { amount });
+        Approval {
+            id: ApprovalId::for_step(&state.run, StepNo(5)),
+            step: StepNo(5),
+            call: ToolCallId::new("toolu_1"),
+            intent,
+            judgement: asked,
+            digest: String::new(),
+            requested_at: now(),
+            due_ms: i64::MAX,
+            state: ApprovalState::Held,
+            decided: Some(Decided { decision, by: "Pat".into(), note: String::new(), at: now(), hold_until_ms: 0 }),
+            news: false,
+        }
+    }
+
+    /// What the entries know is no forgotten refund: the one that is allowed now is judged like any other.
+    #[test]
+    fn an_amount_that_equals_an_earlier_refund_of_the_run_is_judged_like_any_other() {
+        let check = |known: bool, change: &dyn Fn(&mut RunState, &mut Policy), expected: Result<(), &str>| {
+            let mut state = allowed_less(known);
+            let approval = approval(&state, Some(10_000));
+            assert_eq!(approval.judgement.rule, RuleId::RefundSum, "{:?}", approval.judgement);
+            let mut policy = Policy::default();
+            change(&mut state, &mut policy);
+            match (recheck(&state, &approval, &policy, now()), expected) {
+                (Recheck::Go, Ok(())) => {}
+                (Recheck::Ask(judgement), Err(words)) => assert!(judgement.why.contains(words), "{}", judgement.why),
+                (other, expected) => panic!("{other:?}, not {expected:?}"),
+            }
+        };
+        let lower = |_: &mut RunState, policy: &mut Policy| {
+            policy.refund_limit_minor.insert(Currency::USD, 15_000);
+        };
+        let colleague = |state: &mut RunState, _: &mut Policy| {
+            let (account, _) = state.fresh.as_mut().unwrap();
+            let mut more = account.payments[0].refunds[0].clone();
+            (more.id, more.effect_key) = (RefundId::new("re_2"), None);
+            more.amount.minor = 30_000;
+            account.payments[0].refundable.minor -= 30_000;
+            account.payments[0].refunds.insert(0, more);
+        };
+        check(true, &|_, _| {}, Ok(()));
+        check(true, &lower, Err("the limit is 15000"));
+        check(true, &colleague, Err("can still go back"));
+        // One that the entries do not know was made and forgotten: it is done, whatever the rules say of it now.
+        check(false, &lower, Ok(()));
+    }
 
     #[test]
     fn what_got_worse_is_named_and_what_got_better_is_not() {

@@ -31,14 +31,6 @@ pub(super) fn judge_refund(facts: &Facts, refund: &CreateRefund, policy: &Policy
     if amount.minor <= 0 {
         return not_refundable("the amount must be above 0".into(), "give the amount in minor units");
     }
-    if let Some(made) = made_already(facts, refund) {
-        let why = format!("this run made it already, as refund `{}`; it is only looked up", made.id);
-        return Judgement::new(RuleId::None, Verdict::Allow, why)
-            .with("payment", refund.payment.as_str())
-            .with("amount_minor", amount.minor)
-            .with("currency", amount.currency.as_str())
-            .with("refund", made.id.as_str());
-    }
     if amount.currency != payment.amount.currency {
         return not_refundable(
             format!("payment `{}` is in {}, not in {}", payment.id, payment.amount.currency, amount.currency),
@@ -88,8 +80,22 @@ pub(super) fn judge_refund(facts: &Facts, refund: &CreateRefund, policy: &Policy
     judge_sums(refund, amount, rest, limit, &sums, policy)
 }
 
+/// What a refund is judged as that this run made and forgot; `None`: it was not made.
+pub(super) fn judge_made(facts: &Facts, refund: &CreateRefund) -> Option<Judgement> {
+    let made = made_already(facts, refund)?;
+    let why = format!("this run made it already, as refund `{}`; it is only looked up", made.id);
+    let judgement = Judgement::new(RuleId::None, Verdict::Allow, why)
+        .with("payment", refund.payment.as_str())
+        .with("amount_minor", refund.amount().minor)
+        .with("currency", refund.amount().currency.as_str())
+        .with("refund", made.id.as_str());
+    Some(judgement)
+}
+
 /// This very refund, when the vendor's records show it under a key of this run and its entries do not know of it: the journal
 /// was put back from a backup that is older. Whoever asks for it again is told that it happened; it is never made anew.
+///
+/// To be asked with all effects of the run: a refund that the entries know would be taken for a forgotten one without them.
 pub fn made_already<'a>(facts: &Facts<'a>, refund: &CreateRefund) -> Option<&'a Refund> {
     let payment = facts.account?.payment(&refund.payment)?;
     let amount = refund.amount();

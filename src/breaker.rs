@@ -137,7 +137,8 @@ impl Breaker {
 mod tests {
     use super::*;
 
-    /// `f` failed, `a` answered, `?` asks, `b` gives the probe of this moment back; a number moves the time on by so many milliseconds. Returns what each `?` heard.
+    /// `f` failed, `a` answered, `?` asks, `b` gives the probe of this moment back; a number moves the time on by so many
+    /// milliseconds. Returns what each `?` heard.
     fn play(script: &str) -> (Breaker, String) {
         let (mut breaker, mut now, mut heard) = (Breaker::default(), 0_i64, String::new());
         for word in script.split_whitespace() {

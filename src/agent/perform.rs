@@ -276,6 +276,7 @@ impl Performer {
             started_at: this.started_at,
             forgot_since: this.forgot_since,
             made: self.made_already(state, this),
+            refunds_known: &state.refunds_known,
             done_line: handover::effects_line(state),
             language: state.language(),
         }
@@ -299,7 +300,7 @@ impl Performer {
             },
             Ok(Performed::CustomerWrote { messages, stamp }) => StepResult::CustomerWroteFirst { messages, stamp },
             Ok(Performed::Person { agent, how }) => StepResult::PersonFirst { agent, how },
-            Ok(Performed::HeldBack) => return Tried::Known(StepResult::HeldBack),
+            Ok(Performed::HeldBack { found }) => return Tried::Known(StepResult::HeldBack { found }),
             Ok(Performed::Lost { vendor, message }) => {
                 let failure = Failure { class: FailureClass::Unknown, vendor: vendor.to_owned(), message };
                 return Tried::Known(StepResult::Failed { failure, call: None });

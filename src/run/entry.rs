@@ -333,8 +333,12 @@ pub enum StepResult {
         /// `assigned`, `replied`, `solved`, `closed`, `merged`, `deleted`, `page`.
         how: String,
     },
-    /// The effect was not sent, and no earlier try has done it: shadow mode came in between.
-    HeldBack,
+    /// The effect was not sent, and no earlier try has done it to its end: shadow mode came in between.
+    HeldBack {
+        /// What an earlier try did of it, in a sentence for people; absent: nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        found: Option<String>,
+    },
     /// Given up.
     Failed {
         /// Why.

@@ -104,7 +104,7 @@ pub fn moves(entries: &[Entry]) -> Vec<RefundMove> {
                     }
                     StepResult::Tool { is_error: true, .. }
                     | StepResult::Failed { .. }
-                    | StepResult::HeldBack
+                    | StepResult::HeldBack { .. }
                     | StepResult::CustomerWroteFirst { .. }
                     | StepResult::PersonFirst { .. } => Some(settle(RefundState::Released, None)),
                     _ => None,

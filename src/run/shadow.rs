@@ -17,7 +17,7 @@ pub const LOOK_AGAIN_MS: i64 = 15 * 60_000;
 pub fn instead(state: &RunState, works: Vec<Work>, now: Timestamp) -> Next {
     let Some(held) = works.iter().find(|work| work.is_effect()) else { return Next::Start(works) };
     let outcome = match held {
-        Work::Tool { intent, .. } => end(state, intent),
+        Work::Tool { intent, .. } => end(state, intent, None),
         _ if state.outcome.is_some() => return hold_back(state, held, now),
         Work::Note { text } => Outcome::Failed {
             message: format!(
@@ -30,8 +30,8 @@ pub fn instead(state: &RunState, works: Vec<Work>, now: Timestamp) -> Next {
 }
 
 /// How a run ends whose next effect may not leave: plainly when nothing has left before, else parked, because the ticket is
-/// half done and a person must see what was done.
-pub fn end(state: &RunState, would: &Intent) -> Outcome {
+/// half done and a person must see what was done. `found` is what an earlier try of this very effect did of it.
+pub fn end(state: &RunState, would: &Intent, found: Option<&str>) -> Outcome {
     let unknown = state.failures.iter().filter_map(|(work, failure)| match work {
         Work::Tool { intent, .. } if work.is_effect() && failure.class == FailureClass::Unknown => {
             Some(format!(" It is not known whether `{}` had an effect: {}.", intent.tool(), failure.message))
@@ -39,13 +39,15 @@ pub fn end(state: &RunState, would: &Intent) -> Outcome {
         _ => None,
     });
     let unknown: String = unknown.collect();
-    if state.effects.is_empty() && unknown.is_empty() {
+    if state.effects.is_empty() && unknown.is_empty() && found.is_none() {
         return Outcome::Shadowed { would: would.clone() };
     }
     let message = format!(
-        "shadow mode came in between, so `{}` was not done and the customer was not answered. {}{unknown}",
+        "shadow mode came in between, so `{}` was not done{} and the customer was not answered. {}{unknown}{}",
         would.tool(),
-        effects_line(state)
+        if found.is_some() { " to its end" } else { "" },
+        effects_line(state),
+        found.map_or_else(String::new, |found| format!(" {found}"))
     );
     Outcome::Failed { message }
 }

@@ -242,6 +242,8 @@ pub struct RunState {
     pub failures: Vec<(Work, Failure)>,
     /// Effects that are known to have happened.
     pub effects: Vec<ConfirmedEffect>,
+    /// The vendor's ids of the refunds among them.
+    pub refunds_known: BTreeSet<String>,
     /// Mails for later.
     pub mails: Vec<ScheduledMail>,
     /// Approvals, in the order asked.
@@ -312,6 +314,7 @@ impl RunState {
             closing_failed: None,
             failures: Vec::new(),
             effects: Vec::new(),
+            refunds_known: BTreeSet::new(),
             mails: Vec::new(),
             approvals: Vec::new(),
             articles_seen: BTreeSet::new(),
@@ -567,7 +570,7 @@ impl RunState {
                 result,
                 StepResult::CustomerWroteFirst { .. }
                     | StepResult::PersonFirst { .. }
-                    | StepResult::HeldBack
+                    | StepResult::HeldBack { .. }
                     | StepResult::Tool { is_error: true, .. }
             );
             self.approval_in(id, ApprovalState::Executing)?.state =
@@ -591,7 +594,10 @@ impl RunState {
                 self.count(call);
                 self.turns.push(read_turn(step, model, content, stop_reason));
             }
-            (Work::Tool { call, intent, .. }, StepResult::Tool { output, is_error, effect, stamp, .. }) => {
+            (Work::Tool { call, intent, .. }, StepResult::Tool { output, is_error, effect, reference, stamp }) => {
+                if matches!(effect, Some(ConfirmedEffect::Refund { .. })) {
+                    self.refunds_known.extend(reference.clone());
+                }
                 self.tool_finished(step, call, intent, output, *is_error, effect.as_ref(), *stamp, at)?;
                 if open.messages < self.ticket.messages.len() {
                     self.answer_is_not_the_last();
@@ -621,7 +627,7 @@ impl RunState {
                 self.untold.push(format!("A follow-up mail was due. It {how}: {}", failure.message));
                 self.failures.push((open.work.clone(), failure.clone()));
             }
-            (Work::Mail { .. } | Work::Note { .. }, StepResult::HeldBack) => {} // It stays due.
+            (Work::Mail { .. } | Work::Note { .. }, StepResult::HeldBack { .. }) => {} // It stays due.
             (Work::Mail { scheduled }, StepResult::PersonFirst { how, .. }) => {
                 self.settle_mail(*scheduled)?;
                 self.mail_not_sent(how);
@@ -646,11 +652,15 @@ impl RunState {
                 self.answer_all(&told);
             }
             (Work::Tool { .. }, StepResult::PersonFirst { .. }) => self.taken_over = true,
-            (Work::Tool { call, intent, .. }, StepResult::HeldBack) => {
+            (Work::Tool { call, intent, .. }, StepResult::HeldBack { found }) => {
                 if call.as_str() != RULE_CALL {
                     self.call_mut(call)?.state = CallState::Waiting; // A retry judges and starts it anew.
                 }
-                self.ended = Some(shadow::end(self, intent));
+                self.ended = Some(shadow::end(self, intent, found.as_deref()));
+                // What was begun goes on as the same step, should a person let the run go on: under its key it is found.
+                if found.is_some() && intent.tool().kind() == ToolKind::Ends {
+                    self.closing_failed = Some(open);
+                }
             }
             (work, StepResult::Failed { failure, call }) => {
                 if let Some(call) = call {

@@ -33,7 +33,7 @@ pub(super) async fn perform(tools: &Tools, context: &Context<'_>, refund: &Creat
         }
     }
     let Some(acting) = context.acting else {
-        return undone(tools, context, refund, Performed::HeldBack).await;
+        return undone(tools, context, refund, Performed::HELD_BACK).await;
     };
     if let Some(instead) = forbidden(tools, context, refund).await? {
         return undone(tools, context, refund, instead).await;

@@ -13,6 +13,10 @@ use crate::ticket::TicketStatus;
 /// The note's text; `{{…}}` are filled in.
 const NOTE: &str = include_str!("../../prompts/handover.md");
 
+/// What people read of a hand-over that ended between its two writes.
+const HALF_SENT: &str = "The note to the colleagues stands on the ticket; the sentence to the customer, group and priority \
+                         were not written.";
+
 pub(super) async fn perform(
     tools: &Tools,
     context: &Context<'_>,
@@ -35,7 +39,7 @@ pub(super) async fn perform(
     }
     let groups = &tools.settings.groups;
     let group = groups.get(context.rule.as_str()).or_else(|| groups.get("default")).copied();
-    write(
+    let done = write(
         tools,
         &context,
         Write {
@@ -48,7 +52,12 @@ pub(super) async fn perform(
             hands_over: true,
         },
     )
-    .await
+    .await?;
+    Ok(match done {
+        // Without permission we come this far only when the note was found.
+        Performed::HeldBack { .. } => Performed::HeldBack { found: Some(HALF_SENT.to_owned()) },
+        done => done,
+    })
 }
 
 fn note_text(context: &Context<'_>, escalation: &EscalateToHuman) -> String {

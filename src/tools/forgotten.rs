@@ -61,11 +61,12 @@ async fn refund_met(
     refund: &CreateRefund,
     since: Timestamp,
 ) -> Result<Met, Error> {
-    let made = tools.stripe.refunds_for_ticket(&refund.payment, context.ticket.id, since).await?;
+    let mut made = tools.stripe.refunds_for_ticket(&refund.payment, context.ticket.id, since).await?;
     if made.iter().any(|(key, _)| key == context.key.as_str()) {
         return Ok(Met::Done(None));
     }
-    // An equal one that the entries know has been judged already: it goes to a person and does not come here.
+    // One that the entries know is no forgotten one, and an equal one may follow it: a person allowed that, seeing the first.
+    made.retain(|(_, done)| !context.refunds_known.contains(done.id.as_str()));
     let is_this = |key: &str, amount| IdempotencyKey::is_of(key, context.run) && amount == refund.amount();
     if let Some((_, done)) = made.iter().find(|(key, done)| is_this(key, done.amount) && done.counts()) {
         return Ok(Met::Done(Some(create_refund::confirmed(context, refund, done))));

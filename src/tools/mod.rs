@@ -1,6 +1,7 @@
 //! The nine tools: what the model reads of each, and what each does. One file per tool; a tool turns a typed intent into
 //! calls of the vendors' clients and their answer into compact JSON. No policy and no journal here.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,6 +92,8 @@ pub struct Context<'a> {
     pub forgot_since: Option<Timestamp>,
     /// The refund that is asked for was made by this run already, which its entries do not know: it is only looked up.
     pub made: Option<Refund>,
+    /// The vendor's ids of the refunds that the run's entries know.
+    pub refunds_known: &'a BTreeSet<String>,
     /// What was done in this run, in one line for a colleague.
     pub done_line: String,
     /// The language of the customer, two letters.
@@ -116,8 +119,11 @@ pub enum Performed {
         /// `assigned`, `replied`, `solved`, `closed`, `merged`, `deleted`, `page`.
         how: String,
     },
-    /// Nothing was sent and no earlier try has done it: there is no permission to act.
-    HeldBack,
+    /// Nothing was sent and no earlier try has done it to its end: there is no permission to act.
+    HeldBack {
+        /// What an earlier try did of it, in a sentence for people.
+        found: Option<String>,
+    },
     /// It may have been done, and nothing that can still be asked will tell: never repeated, a person must look.
     Lost {
         /// At which vendor.
@@ -143,6 +149,9 @@ pub struct Answer {
 }
 
 impl Performed {
+    /// There is no permission to act, and no earlier try has done anything of it.
+    const HELD_BACK: Performed = Performed::HeldBack { found: None };
+
     fn answer(output: Value) -> Self {
         Performed::Answer(Answer { output, ..Answer::default() })
     }

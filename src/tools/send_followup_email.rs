@@ -19,7 +19,7 @@ pub(super) async fn perform(
         return send(tools, context, mail).await;
     }
     if context.acting.is_none() {
-        return Ok(Performed::HeldBack); // What would not be sent later is not promised now.
+        return Ok(Performed::HELD_BACK); // What would not be sent later is not promised now.
     }
     if tools.email.is_none() || context.ticket.requester.address.is_none() {
         return Ok(Performed::refusal("no mail can be sent to this requester", "answer on the ticket instead"));
@@ -38,7 +38,7 @@ pub async fn send(tools: &Tools, context: &Context<'_>, mail: &SendFollowupEmail
         let message = "sending was interrupted; the mail may have left and is not sent again".to_owned();
         return Ok(Performed::Lost { vendor: "email", message });
     }
-    let Some(acting) = context.acting else { return Ok(Performed::HeldBack) };
+    let Some(acting) = context.acting else { return Ok(Performed::HELD_BACK) };
     let (Some(email), Some(address)) = (&tools.email, &context.ticket.requester.address) else {
         return Ok(Performed::refusal("no mail can be sent to this requester", "answer on the ticket instead"));
     };

@@ -171,7 +171,7 @@ pub(super) async fn tell(tools: &Tools, context: &Context<'_>, html: &str) -> Re
         if let Some((stamp, reference)) = find(tools, &update).await? {
             return Ok(written(stamp, reference));
         }
-        let Some(acting) = context.acting else { return not_sent(context, Performed::HeldBack) };
+        let Some(acting) = context.acting else { return not_sent(context, Performed::HELD_BACK) };
         settle(tools, update.stamp).await;
         match tools.zendesk.update(acting, &update).await {
             Ok(done) => {
@@ -210,7 +210,7 @@ async fn put(
     if context.taken_over {
         return not_sent(context, taken_over()).map(Err);
     }
-    let Some(acting) = context.acting else { return not_sent(context, Performed::HeldBack).map(Err) };
+    let Some(acting) = context.acting else { return not_sent(context, Performed::HELD_BACK).map(Err) };
     // Also behind a write of our own: the line may deliver this one twice, within the second of that stamp.
     settle(tools, update.stamp).await;
     for _ in 0..STAMP_TRIES {

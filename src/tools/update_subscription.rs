@@ -12,8 +12,8 @@ use crate::ids::{IdempotencyKey, StepNo};
 use crate::intent::UpdateSubscription;
 use crate::policy::facts::ConfirmedEffect;
 
-/// How many steps further than this time a forgotten run may have come to the same change. Each costs one request, once,
-/// after a restore.
+/// How many steps further than this time a forgotten run may have come to the same change. Each step up to there costs one
+/// request for each change of a run that was restored, where the subscription is as the change would leave it.
 const STEPS_AHEAD: u32 = 10;
 
 pub(super) async fn perform(
@@ -33,7 +33,7 @@ pub(super) async fn perform(
         return settled(billing, change, done).await;
     }
     let Some(acting) = context.acting else {
-        return undone(billing, context, change, Performed::HeldBack).await;
+        return undone(billing, context, change, Performed::HELD_BACK).await;
     };
     if let Some(overtaken) = guard(tools, context).await? {
         return undone(billing, context, change, overtaken).await;

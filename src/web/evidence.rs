@@ -346,7 +346,7 @@ fn progress(result: &StepResult) -> Progress {
         }
         StepResult::Failed { failure, .. } => Progress::Failed(failure.message.clone()),
         StepResult::CustomerWroteFirst { .. } => Progress::Failed("the customer wrote again first".to_owned()),
-        StepResult::HeldBack => Progress::Failed("shadow mode came in between; it was not done".to_owned()),
+        StepResult::HeldBack { .. } => Progress::Failed("shadow mode came in between; it was not done".to_owned()),
         StepResult::PersonFirst { .. } => Progress::Failed("a person has the ticket".to_owned()),
         _ => Progress::Done(String::new()),
     }

@@ -368,9 +368,13 @@ fn finished(detail: &mut Detail, result: &StepResult) {
             detail.output =
                 "Not sent: the customer wrote again first. The agent reads that before it goes on.".to_owned();
         }
-        StepResult::HeldBack => {
-            detail.output =
-                "Not sent: shadow mode came in between. An earlier try was looked for and not found.".to_owned();
+        StepResult::HeldBack { found } => {
+            detail.output = match found {
+                None => {
+                    "Not sent: shadow mode came in between. An earlier try was looked for and not found.".to_owned()
+                }
+                Some(found) => format!("Not done to its end: shadow mode came in between. {found}"),
+            };
         }
         StepResult::PersonFirst { how, .. } => {
             detail.output = format!("Not sent: a person has the ticket ({how}).");

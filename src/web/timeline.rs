@@ -310,8 +310,9 @@ fn finish(draft: &mut Draft, at: i64, result: &StepResult, took_ms: u64) {
             draft.row.hint = "not sent: the customer wrote first".to_owned();
             false
         }
-        StepResult::HeldBack => {
-            draft.row.hint = "not sent: shadow mode".to_owned();
+        StepResult::HeldBack { found } => {
+            let hint = if found.is_some() { "half done: shadow mode" } else { "not sent: shadow mode" };
+            draft.row.hint = hint.to_owned();
             false
         }
         StepResult::PersonFirst { .. } => {

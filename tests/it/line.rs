@@ -102,6 +102,11 @@ impl Line {
         self.inner.plans.lock().unwrap().push(plan);
     }
 
+    /// Nothing that was planned and has not happened happens any more.
+    pub fn forget(&self) {
+        self.inner.plans.lock().unwrap().clear();
+    }
+
     /// The planned mishaps that have not happened, by path.
     pub fn left(&self) -> Vec<String> {
         let plans = self.inner.plans.lock().unwrap();

@@ -89,11 +89,50 @@ async fn an_answer_in_flight_is_looked_for_in_shadow_and_never_sent_again() {
         assert_eq!(desk.sim.world().public_replies(7001).len(), replies, "{lost:?}");
         let resolved = state.outcome == Some(Outcome::Resolved);
         assert!(resolved == (replies == 1), "{lost:?}: {:?}", state.outcome);
-        let held = |body: &Body| matches!(body, Body::StepFinished { result: StepResult::HeldBack, .. });
+        let held = |body: &Body| matches!(body, Body::StepFinished { result: StepResult::HeldBack { .. }, .. });
         let entries = app.journal.entries(&state.run).await.unwrap();
         assert_eq!(entries.iter().filter(|entry| held(&entry.body)).count(), 1 - replies, "{lost:?}");
         app.stop(&desk.clock).await;
     }
+}
+
+/// A hand-over is two writes. The first landed, the second did not, and the mode changed: that is no run of which nothing left.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hand_over_that_was_half_sent_is_shown_and_ends_when_the_mode_returns() {
+    let (desk, line) = Desk::on_a_line(&[escalated_ticket()]).await;
+    line.plan("PUT", "/tickets/7001.json", "", &[Wrong::Nothing, Wrong::LostBefore]);
+    let app = desk.start(None).await;
+    desk.until(&app, 7001, "the lost answer", |state| state.open.values().any(|open| open.unsure)).await;
+    app.stop(&desk.clock).await;
+    assert_eq!((desk.notes(7001).len(), desk.sim.world().public_replies(7001).len()), (1, 0));
+
+    let app = in_shadow(&desk).await;
+    let state = desk.until(&app, 7001, "the end", |state| state.outcome.is_some()).await;
+    let Some(Outcome::Failed { message }) = &state.outcome else { panic!("{:?}", state.outcome) };
+    assert!(message.contains("The note to the colleagues stands on the ticket"), "{message}");
+    let shown = row(&app, 7001).await;
+    assert!(shown.reason.is_some_and(|reason| reason.contains("the customer was not answered")), "a page says so");
+    assert!(desk.sim.world().public_replies(7001).is_empty());
+    app.stop(&desk.clock).await;
+
+    // The mode returns, and a person lets the parked run go on: the note is found, the sentence follows.
+    let app = desk.start(None).await;
+    let entries = app.journal.entries(&state.run).await.unwrap();
+    let (len, new, rows) = decide::retry(&entries, "ada", desk.clock.now()).unwrap();
+    app.journal.interject(&state.run, len, new, rows).await.unwrap();
+    let state = desk.until(&app, 7001, "the end", |state| state.outcome.is_some()).await;
+    assert!(matches!(state.outcome, Some(Outcome::Escalated { .. })), "{:?}", state.outcome);
+    assert_eq!((desk.notes(7001).len(), desk.sim.world().public_replies(7001).len()), (1, 1));
+    app.stop(&desk.clock).await;
+}
+
+fn escalated_ticket() -> Value {
+    let input = json!({ "reason": "out_of_scope", "priority": "normal", "asked": "a thing that we do not do",
+        "found": "nothing about it", "done": "", "suggested_answer": "",
+        "holding_message": "Hello Ada,\n\na colleague looks at it and will write to you." });
+    json!({ "id": 7001, "from": {"address": "ada@low.example", "name": "Ada Low"}, "channel": "email",
+            "subject": "Engraving", "body": "Hello, can you engrave the reader of order T-1? Thank you!",
+            "script": [{ "tools": [{ "name": "escalate_to_human", "input": input }] }] })
 }
 
 /// A ticket that is answered, and whose customer is promised a mail for so many seconds later; 0: no mail.

@@ -1,10 +1,13 @@
 //! Whether a started step may be tried now: its vendors must not count as away, and a model call must be paid for. What may not
 //! is put off as a row, without a request.
 
+use std::collections::BTreeSet;
+
 use tracing::{info, warn};
 
 use crate::agent::hold::Hold;
 use crate::agent::perform::Tried;
+use crate::clients::OURSELVES;
 use crate::failure::{Failure, FailureClass};
 use crate::health::Probes;
 use crate::intent::Intent;
@@ -17,8 +20,6 @@ use crate::run::state::{OpenStep, RunState};
 const AWAY_LONGEST_MS: i64 = 300_000;
 /// The pause of a step that waits for money, in milliseconds; a limit that somebody raised is noticed within as long.
 const SPENT_PAUSE_MS: i64 = 600_000;
-/// Who is named where we hold ourselves back.
-pub(super) const OURSELVES: &str = "deskhand";
 
 /// The vendors that a step surely asks. A read that is answered from what is known already names none.
 fn vendors(state: &RunState, work: &Work) -> &'static [&'static str] {
@@ -105,23 +106,18 @@ fn put_off(state: &RunState, open: &OpenStep, failure: Failure, now_ms: i64, pau
 /// The vendors by name, as breakers know them.
 const VENDORS: [&str; 5] = ["zendesk", "stripe", "billing", "claude", "email"];
 
-/// Tells the breakers how a try ended.
-pub(super) fn tell(hold: &Hold, state: &RunState, work: &Work, tried: &Tried, now_ms: i64) {
+/// Tells the breakers how a try ended, and who answered in it.
+pub(super) fn tell(hold: &Hold, tried: &Tried, heard: &BTreeSet<&'static str>, now_ms: i64) {
     let named = |failure: &Failure| VENDORS.into_iter().find(|vendor| *vendor == failure.vendor);
     let (failure, after) = match tried {
         Tried::Later { failure, after } => (failure, *after),
         Tried::Finished(StepResult::Failed { failure, .. }) => (failure, None),
-        // It ended by what is known; whoever was asked, if anybody, is not the one that it names.
-        Tried::Known(_) => return,
-        // The effect was not sent; the helpdesk alone was asked.
-        Tried::Finished(StepResult::CustomerWroteFirst { .. } | StepResult::PersonFirst { .. }) => {
-            return welcome(hold, &["zendesk"]);
-        }
-        Tried::Finished(_) => return welcome(hold, vendors(state, work)),
+        // Much ends by what is known already: whoever was not asked is not heard of.
+        Tried::Known(_) | Tried::Finished(_) => return welcome(hold, heard.iter().copied()),
     };
     let Some(vendor) = named(failure) else { return };
     if failure.class == FailureClass::Refused {
-        return welcome(hold, &[vendor]);
+        return welcome(hold, [vendor]);
     }
     let asks_ms = after.map(|after| i64::try_from(after.as_millis()).unwrap_or(i64::MAX));
     if hold.health.failed(vendor, now_ms, &failure.message, asks_ms) {
@@ -129,8 +125,9 @@ pub(super) fn tell(hold: &Hold, state: &RunState, work: &Work, tried: &Tried, no
     }
 }
 
-fn welcome(hold: &Hold, vendors: &[&'static str]) {
-    for vendor in hold.health.answered(vendors) {
+fn welcome(hold: &Hold, vendors: impl IntoIterator<Item = &'static str>) {
+    let vendors: Vec<&'static str> = vendors.into_iter().collect();
+    for vendor in hold.health.answered(&vendors) {
         info!("{vendor} answers again");
     }
 }
@@ -246,11 +243,13 @@ mod tests {
         for tried in [
             Tried::Later { failure: failure("zendesk"), after: None }, // It failed before Stripe was asked.
             Tried::Known(failed("stripe")),
+            // It was known already; Stripe was not asked.
+            Tried::Finished(StepResult::Facts { account: Box::default() }),
             Tried::Finished(failed("deskhand")),
         ] {
             let probes = hold_back(&hold, &state, open, false, &limits, clock.now()).await.expect("the probe is free");
             assert!(hold_back(&hold, &state, open, false, &limits, clock.now()).await.is_err(), "one at a time");
-            tell(&hold, &state, &open.work, &tried, clock.now_ms());
+            tell(&hold, &tried, &BTreeSet::from(["zendesk"]), clock.now_ms());
             drop(probes);
         }
         let away: Vec<&str> = hold.health.away().into_iter().map(|(vendor, _)| vendor).collect();

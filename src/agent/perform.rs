@@ -315,19 +315,31 @@ impl Performer {
             Work::Route { .. } | Work::Model { .. } => self.limits.model_retries_max,
             _ => self.limits.retries_max,
         };
-        let is_mail = failure.vendor == "email";
-        let worth_another_try = match failure.class {
-            FailureClass::Refused => false,
-            FailureClass::Retry => true,
-            // A mail has no key: it is never sent twice. Other effects are looked for, then repeated under theirs.
-            FailureClass::Unknown => !is_mail,
-        };
-        if worth_another_try && this.attempts < tries_max {
+        let waited_s = self.clock.now().duration_since(this.started_at).as_secs();
+        let is_early = waited_s < self.limits.wall_time_max_s;
+        if is_tried_again(&failure, this.attempts < tries_max, is_early) {
             let after = error.retry_after().or_else(|| lost_write_pause(this.work, failure.class));
             return Tried::Later { failure, after };
         }
         Tried::Finished(StepResult::Failed { failure, call: None })
     }
+}
+
+/// Whether a step that failed is tried again: while tries are left, or, where it was no try, while a run may take.
+fn is_tried_again(failure: &Failure, tries_left: bool, is_early: bool) -> bool {
+    match failure.class {
+        FailureClass::Refused => false,
+        // Nothing was sent, because this worker was too slow.
+        FailureClass::Retry if is_own_delay(failure) => is_early,
+        FailureClass::Retry => tries_left,
+        // A mail has no key: it is never sent twice. Other effects are looked for, then repeated under theirs.
+        FailureClass::Unknown => tries_left && failure.vendor != "email",
+    }
+}
+
+/// We held ourselves back before anything left: no vendor failed, and the step was not tried.
+pub fn is_own_delay(failure: &Failure) -> bool {
+    failure.vendor == clients::OURSELVES && failure.class == FailureClass::Retry
 }
 
 /// After a lost answer to a write of a ticket the first request may still be running; it is looked for only after a while.
@@ -346,4 +358,29 @@ struct Asked {
     content: String,
     stop_reason: String,
     call: ModelCall,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_no_try_uses_up_none() {
+        let check = |class, vendor: &str, tries_left, is_early, again| {
+            let failure = Failure { class, vendor: vendor.to_owned(), message: "x".to_owned() };
+            assert_eq!(is_tried_again(&failure, tries_left, is_early), again, "{failure:?} {tries_left} {is_early}");
+        };
+        use FailureClass::{Refused, Retry, Unknown};
+        check(Retry, "stripe", true, true, true);
+        check(Retry, "stripe", false, true, false);
+        check(Unknown, "stripe", true, true, true);
+        check(Unknown, "stripe", false, true, false);
+        check(Unknown, "email", true, true, false);
+        check(Refused, "stripe", true, true, false);
+        // The lease was nearly over when the effect was to leave.
+        let late = crate::clients::Error::retry(clients::OURSELVES, None, "late").failure();
+        assert!(is_own_delay(&late));
+        check(late.class, &late.vendor, false, true, true);
+        check(late.class, &late.vendor, true, false, false);
+    }
 }

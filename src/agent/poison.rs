@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use tokio::task::JoinError;
 use tracing::error;
 
-use crate::agent::gate::OURSELVES;
 use crate::agent::worker::{Left, Worker};
+use crate::clients::OURSELVES;
 use crate::failure::{Failure, FailureClass};
 use crate::journal::{self, Lease};
 use crate::policy::{Judgement, RuleId, Verdict};

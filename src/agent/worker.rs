@@ -14,8 +14,8 @@ use tracing::{Instrument, debug, info, info_span, warn};
 
 use crate::agent::gate;
 use crate::agent::hold::Hold;
-use crate::agent::perform::{Performer, Tried, Try};
-use crate::clients::Acting;
+use crate::agent::perform::{Performer, Tried, Try, is_own_delay};
+use crate::clients::{self, Acting, LEASE_LEFT_MIN};
 use crate::clock::Clock;
 use crate::crash;
 use crate::ids::StepNo;
@@ -30,8 +30,18 @@ use crate::run::row::Projection;
 use crate::run::state::{Broken, OpenStep, RunState};
 use crate::tools::STILL_RUNNING;
 
-/// How long a lease holds. A live worker renews it at a third; a dead one's runs go on when it has passed.
+/// How long a lease holds. A live worker renews it when a third has passed; a dead one's runs go on when it has passed.
 pub const LEASE_TTL: Duration = Duration::from_secs(9);
+
+/// So much of a lease is left when it is renewed, before a step and beside it.
+const LEASE_RENEWED_AT: Duration = Duration::from_secs(6);
+/// The shortest pause between two renewals: one that the disk refused is tried again after this long.
+const LEASE_RENEWED_EVERY: Duration = Duration::from_secs(1);
+// A worker that lives has always enough of its lease left to let an effect leave, even when a renewal takes two seconds.
+const _: () = assert!(
+    LEASE_RENEWED_AT.as_millis() >= (LEASE_LEFT_MIN.as_millis() + LEASE_RENEWED_EVERY.as_millis() + 2_000)
+        && LEASE_RENEWED_AT.as_millis() + 2 * LEASE_RENEWED_EVERY.as_millis() < LEASE_TTL.as_millis()
+);
 
 /// A finished result that cannot be written is kept and written again for this long. By then somebody has freed the disk, or
 /// the run is better left to whoever claims it next.
@@ -436,17 +446,20 @@ impl Worker {
         self.keep(lease).await?;
         let before = draft.state.clone();
         // In shadow mode there is no permission: what performs effects cannot be called.
-        let acting = (self.rules.mode == Mode::Auto).then(|| Acting::until(self.clock.clone(), lease.until_ms));
+        let acting = self.permission(lease);
         let tries = open.iter().map(|open| self.try_step(before.clone(), open, known, acting.clone()));
         let mut running = tries.collect::<FuturesUnordered<_>>().ready_chunks(16);
         drop(before); // The last look at the state ends with the last try: its lines are then added without a copy.
         let mut left = open.len();
+        // A time and no pause: steps that end meanwhile must not put the renewal off.
+        let mut renew_at = self.renew_at(lease);
         loop {
             let ended = tokio::select! {
                 ended = running.next() => ended,
-                () = self.clock.sleep(LEASE_TTL / 3) => {
+                () = self.clock.sleep_until(renew_at) => {
                     self.renew(lease).await?;
                     acting.iter().for_each(|acting| acting.extend(lease.until_ms));
+                    renew_at = self.renew_at(lease);
                     continue;
                 }
                 () = self.hold.dropped() => {
@@ -493,8 +506,9 @@ impl Worker {
             acting,
         };
         let doing = Box::pin(self.performer.perform(state, &this).instrument(span));
-        let tried = crash::within(|| format!("{} step={step}", state.run), doing).await;
-        gate::tell(&self.hold, state, &open.work, &tried, self.clock.now_ms());
+        let doing = clients::hearing(crash::within(|| format!("{} step={step}", state.run), doing));
+        let (tried, heard) = doing.await;
+        gate::tell(&self.hold, &tried, &heard, self.clock.now_ms());
         drop(probes);
         match gate::outlast(&self.hold, open, tried, limits, self.clock.now()) {
             Tried::Finished(result) | Tried::Known(result) => {
@@ -504,7 +518,7 @@ impl Worker {
                 Body::StepFinished { step, result, took_ms: watch.elapsed_ms() }
             }
             Tried::Later { failure, after } => {
-                let attempt = attempts + 1;
+                let attempt = if is_own_delay(&failure) { attempts } else { attempts + 1 };
                 let asked_ms = after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
                 let pause = pause_ms(&state.run, step, attempt, asked_ms);
                 let retry_at_ms = self.clock.now_ms().saturating_add(i64::try_from(pause).unwrap_or(i64::MAX));
@@ -524,13 +538,25 @@ impl Worker {
         found.under_way || (found.unsure && since.unsigned_abs() < STILL_RUNNING)
     }
 
+    /// The permission to act under a lease; `None` in shadow mode. Made here and nowhere else.
+    fn permission(&self, lease: &Lease) -> Option<Acting> {
+        match self.rules.mode {
+            Mode::Auto => Some(Acting::until(self.clock.clone(), lease.until_ms)),
+            Mode::Shadow => None,
+        }
+    }
+
     /// Makes sure that the lease holds for a while.
     async fn keep(&self, lease: &mut Lease) -> Result<(), Left> {
-        let half_ms = i64::try_from(LEASE_TTL.as_millis() / 2).unwrap_or(i64::MAX);
-        if lease.until_ms - self.clock.now_ms() < half_ms {
+        if self.clock.now() >= renewal_due(lease) {
             self.renew(lease).await?;
         }
         Ok(())
+    }
+
+    /// When to renew a lease beside steps in flight.
+    fn renew_at(&self, lease: &Lease) -> Timestamp {
+        renewal_due(lease).max(self.clock.now() + LEASE_RENEWED_EVERY)
     }
 
     /// Makes the lease hold longer. A file that cannot be written is no reason to drop what is in flight: nobody else can claim
@@ -548,6 +574,12 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// When a lease has no more left than it needs to be renewed in time.
+fn renewal_due(lease: &Lease) -> Timestamp {
+    let margin_ms = i64::try_from(LEASE_RENEWED_AT.as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_millisecond(lease.until_ms.saturating_sub(margin_ms)).unwrap_or(Timestamp::MAX)
 }
 
 /// A line without which nothing leaves the process.

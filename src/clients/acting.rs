@@ -8,9 +8,12 @@ use std::time::Duration;
 use super::Error;
 use crate::clock::Clock;
 
-/// How much of a lease must be left when an effect leaves. A living worker renews at a third of nine seconds and so always
-/// has more; what is in flight longer than this is covered by the renewals beside it.
+/// How much of a lease must be left when an effect leaves. A living worker renews in time and so always has more (see
+/// `agent/worker.rs`); what is in flight longer than this is covered by the renewals beside it.
 pub const LEASE_LEFT_MIN: Duration = Duration::from_secs(2);
+
+/// Who is named where we hold ourselves back.
+pub const OURSELVES: &str = "deskhand";
 
 /// Until when effects may leave. Clones share the time.
 #[derive(Clone)]
@@ -38,7 +41,7 @@ impl Acting {
         if left_ms >= least_ms {
             return Ok(());
         }
-        Err(Error::retry("deskhand", None, "the worker stood still and its lease on the run is over or nearly so"))
+        Err(Error::retry(OURSELVES, None, "the worker stood still and its lease on the run is over or nearly so"))
     }
 }
 

@@ -22,7 +22,7 @@ use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter,
 use lettre::{Address, Message};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Acting, Error, safe_text};
+use super::{Acting, Error, heard, safe_text};
 use crate::crash;
 use crate::ids::IdempotencyKey;
 
@@ -242,6 +242,7 @@ impl Email {
             Err(_) => return Err(Error::unknown(VENDOR, "no answer in time after the mail was handed over")),
         };
         place.passes("mail.after");
+        heard(VENDOR);
         // The mail is accepted; how the connection ends does not matter.
         let _ = tokio::time::timeout(Duration::from_secs(1), connection.quit()).await;
         let words: Vec<&str> = answer.message().collect();

@@ -11,13 +11,15 @@ mod script;
 pub mod stripe;
 pub mod zendesk;
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 
-pub use self::acting::{Acting, LEASE_LEFT_MIN};
+pub use self::acting::{Acting, LEASE_LEFT_MIN, OURSELVES};
 use crate::crash;
 use crate::failure::{Failure, FailureClass};
 
@@ -37,6 +39,8 @@ pub enum Error {
         vendor: &'static str,
         /// How long the vendor asks us to wait.
         after: Option<Duration>,
+        /// The vendor answers, and we ask too often: it is about us, not about what was asked for.
+        too_often: bool,
         /// What happened.
         reason: String,
     },
@@ -119,7 +123,12 @@ impl Error {
     }
 
     pub(crate) fn retry(vendor: &'static str, after: Option<Duration>, reason: impl Into<String>) -> Self {
-        Error::Retry { vendor, after, reason: reason.into() }
+        Error::Retry { vendor, after, too_often: false, reason: reason.into() }
+    }
+
+    /// Whether the vendor answered that we ask too often.
+    pub fn is_too_often(&self) -> bool {
+        matches!(self, Error::Retry { too_often: true, .. })
     }
 
     fn refused(vendor: &'static str, status: Option<u16>, code: Option<&str>, reason: impl Into<String>) -> Self {
@@ -140,14 +149,52 @@ enum Kind {
     Effect,
 }
 
+/// What a request does at the vendor, with the permission for what others can see: without one no effect can be sent.
+#[derive(Debug, Clone, Copy)]
+enum Sent<'a> {
+    /// See [`Kind::Read`].
+    Read,
+    /// See [`Kind::Effect`].
+    Effect(&'a Acting),
+}
+
+impl Sent<'_> {
+    fn kind(self) -> Kind {
+        match self {
+            Sent::Read => Kind::Read,
+            Sent::Effect(_) => Kind::Effect,
+        }
+    }
+}
+
 impl Kind {
     /// The error for an answer that was lost or says nothing, after the request had left.
     fn lost(self, vendor: &'static str, reason: String, source: Option<reqwest::Error>) -> Error {
         match self {
-            Kind::Read => Error::Retry { vendor, after: None, reason },
+            Kind::Read => Error::retry(vendor, None, reason),
             Kind::Effect => Error::Unknown { vendor, after: None, reason, source: source.map(|e| Box::new(e) as _) },
         }
     }
+}
+
+tokio::task_local! {
+    /// The vendors that answered in a piece of work.
+    static HEARD: RefCell<BTreeSet<&'static str>>;
+}
+
+/// Does a piece of work and says which vendors answered meanwhile, if only to refuse. One that was not asked, because what is
+/// known was enough, is not among them.
+pub async fn hearing<T>(work: impl Future<Output = T>) -> (T, BTreeSet<&'static str>) {
+    let listened = async {
+        let done = work.await;
+        (done, HEARD.with(RefCell::take))
+    };
+    HEARD.scope(RefCell::default(), listened).await
+}
+
+fn heard(vendor: &'static str) {
+    // An error says that nobody listens: a look-up outside of a step.
+    let _ = HEARD.try_with(|all| all.borrow_mut().insert(vendor));
 }
 
 /// How requests leave the machine. The same for all vendors of an installation.
@@ -243,12 +290,17 @@ impl Http {
         self.client.request(method, format!("{}{path}", self.base))
     }
 
-    /// Sends, and reads the answer whole. Any status is an answer; only what never answered is an error here.
-    async fn send(&self, request: reqwest::RequestBuilder, kind: Kind) -> Result<Reply, Error> {
+    /// Sends, and reads the answer whole. Any status is an answer; only what never answered is an error here. The permission
+    /// for an effect is asked in the last moment: whatever had to be fetched before has taken its time.
+    async fn send(&self, request: reqwest::RequestBuilder, sent: Sent<'_>) -> Result<Reply, Error> {
+        let kind = sent.kind();
         let (client, request) = request.build_split();
         let request = request.map_err(|e| self.failed(e, kind))?;
         let place = crash::at(|| format!("{} {} {}", self.vendor, request.method(), request.url().path()));
         place.passes("request.before");
+        if let Sent::Effect(acting) = sent {
+            acting.may_leave()?;
+        }
         let mut response = client.execute(request).await.map_err(|e| self.failed(e, kind))?;
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
@@ -260,6 +312,9 @@ impl Http {
             body.extend_from_slice(&chunk);
         }
         place.passes("request.after");
+        if !matches!(status, 408 | 425 | 429 | 500..) {
+            heard(self.vendor);
+        }
         Ok(Reply { status, headers, body: body.into() })
     }
 

@@ -10,6 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 pub(super) enum Act {
     /// A whole answer: status, further header lines (each with its line end), body.
     Say(u16, &'static str, &'static str),
+    /// The same, and the lease is over by then.
+    Over(super::Acting, u16, &'static str),
     /// These bytes and no more; the connection closes.
     Cut(&'static str),
     /// These bytes, then silence for as long as the client waits.
@@ -51,7 +53,15 @@ async fn play(mut stream: TcpStream, left: &Mutex<Vec<Act>>) -> Option<()> {
         let mut left = left.lock().unwrap();
         if left.len() > 1 { left.remove(0) } else { left.first()?.clone() }
     };
+    let act = match act {
+        Act::Over(acting, status, body) => {
+            acting.extend(0);
+            Act::Say(status, "", body)
+        }
+        act => act,
+    };
     match act {
+        Act::Over(..) => unreachable!("it is said above"),
         Act::Say(status, head, body) => {
             let length = body.len();
             let head = format!("HTTP/1.1 {status} Said\r\n{head}content-length: {length}\r\nconnection: close\r\n\r\n");

@@ -27,7 +27,7 @@ pub(super) async fn perform(
 pub async fn look_up(tools: &Tools, query: &str, language: &str) -> Result<Value, Error> {
     let (knowledge, query, language) = (tools.knowledge.clone(), query.to_owned(), language.to_owned());
     let searched = tokio::task::spawn_blocking(move || knowledge.search(&query, Some(&language), PASSAGES_MAX)).await;
-    let failed = |reason: String| Error::Retry { vendor: "knowledge", after: None, reason };
+    let failed = |reason: String| Error::retry("knowledge", None, reason);
     let found = searched.map_err(|e| failed(e.to_string()))?.map_err(|e| failed(e.to_string()))?;
     let passages: Vec<Value> = found
         .iter()

@@ -93,3 +93,19 @@ fn sql_stands_in_the_journal_and_the_index_alone() {
         assert!(keeps || !text.contains("rusqlite::"), "{} speaks to SQLite", inside.display());
     }
 }
+
+/// The permission to act is made from a lease and the mode, in one place; tests beside the code make their own.
+#[test]
+fn the_permission_to_act_is_made_in_one_place() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    rust_files(&src, &mut files);
+    let mut made = Vec::new();
+    for file in files.into_iter().filter(|file| !file.ends_with("clients/script.rs")) {
+        let text = std::fs::read_to_string(&file).expect("a readable file");
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let times = code.matches("Acting::until(").count();
+        made.extend(std::iter::repeat_n(file.strip_prefix(&src).expect("below src").to_owned(), times));
+    }
+    assert_eq!(made, [Path::new("agent/worker.rs")], "see `Worker::permission`");
+}

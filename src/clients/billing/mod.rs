@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{Acting, Error, Http, Kind, Reply, Transport, encode, safe_text};
+use super::{Acting, Error, Http, Kind, Reply, Sent, Transport, encode, safe_text};
 use crate::account::{Customer, Order, Plan, Subscription};
 use crate::clock::Clock;
 use crate::ids::{CustomerId, IdempotencyKey, OrderId, StripeCustomerId, SubscriptionId};
@@ -254,8 +254,7 @@ impl Billing {
         if let Some(secret) = &self.settings.signing_secret {
             request = request.header("x-signature", self.signature(secret, "POST", &path, &body));
         }
-        acting.may_leave()?;
-        let reply = self.http.send(request.body(body), Kind::Effect).await?;
+        let reply = self.http.send(request.body(body), Sent::Effect(acting)).await?;
         if !reply.is_success() {
             return Err(self.refusal(&reply, Kind::Effect));
         }
@@ -289,7 +288,7 @@ impl Billing {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
-        let reply = self.http.send(self.request(Method::GET, path), Kind::Read).await?;
+        let reply = self.http.send(self.request(Method::GET, path), Sent::Read).await?;
         if !reply.is_success() {
             return Err(self.refusal(&reply, Kind::Read));
         }

@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use self::assemble::{Assembly, Step};
-use super::{ANSWER_MAX_BYTES, Error, Http, Kind, Reply, Transport, encode, retry_after, safe_text};
+use super::{ANSWER_MAX_BYTES, Error, Http, Kind, Reply, Sent, Transport, encode, heard, retry_after, safe_text};
 use crate::clock::{Clock, Stopwatch};
 use crate::crash;
 use crate::usage::Usage;
@@ -215,6 +215,7 @@ impl Claude {
             let Some(stop_reason) = assembly.stop_reason.clone() else {
                 return Err(failed(Error::retry(VENDOR, None, "the answer named no reason for its end")));
             };
+            heard(VENDOR);
             return Ok(Answer {
                 content,
                 stop_reason,
@@ -237,6 +238,7 @@ impl Claude {
         if status != 200 {
             return Err(self.refusal(&reply, call.request_id));
         }
+        heard(VENDOR);
         match assemble::whole_message(&reply.body) {
             Some((model, content, stop_reason, usage)) => Ok(Answer {
                 content,
@@ -283,7 +285,7 @@ impl Claude {
     }
 
     async fn small(&self, request: reqwest::RequestBuilder) -> Result<Value, CallError> {
-        let reply = self.http.send(request.timeout(Duration::from_secs(30)), Kind::Read).await?;
+        let reply = self.http.send(request.timeout(Duration::from_secs(30)), Sent::Read).await?;
         let request_id = reply.header("request-id").map(str::to_owned);
         if reply.status != 200 {
             return Err(self.refusal(&reply, request_id));

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use self::form::Form;
-use super::{Acting, Error, Http, Kind, Reply, Transport, encode, safe_text};
+use super::{Acting, Error, Http, Kind, Reply, Sent, Transport, encode, safe_text};
 use crate::account::{Payment, Refund};
 use crate::clock::{CLOCKS_DIFFER_S, Clock};
 use crate::ids::{IdempotencyKey, PaymentId, RunId, StripeCustomerId, TicketId};
@@ -245,8 +245,7 @@ impl Stripe {
             .header("idempotency-key", key.as_str())
             .header("content-type", "application/x-www-form-urlencoded")
             .body(body);
-        acting.may_leave()?;
-        let reply = self.http.send(request, Kind::Effect).await?;
+        let reply = self.http.send(request, Sent::Effect(acting)).await?;
         let request_id = reply.header("request-id").map(str::to_owned);
         if !reply.is_success() {
             return Err(self.refusal(&reply, Kind::Effect));
@@ -323,7 +322,7 @@ impl Stripe {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
-        let reply = self.http.send(self.request(Method::GET, path), Kind::Read).await?;
+        let reply = self.http.send(self.request(Method::GET, path), Sent::Read).await?;
         if !reply.is_success() {
             return Err(self.refusal(&reply, Kind::Read));
         }

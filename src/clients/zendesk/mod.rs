@@ -24,7 +24,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
-use super::{Acting, Error, Http, Kind, Reply, Transport, safe_text};
+use super::{Acting, Error, Http, Kind, Reply, Sent, Transport, safe_text};
 use crate::clock::Clock;
 
 const VENDOR: &str = "zendesk";
@@ -158,12 +158,12 @@ impl Zendesk {
 
     /// Asks for a path below `/api/v2`.
     async fn get(&self, path: &str) -> Result<Value, Error> {
-        let reply = self.call(Method::GET, path, None, Kind::Read).await?;
+        let reply = self.call(Method::GET, path, None, Sent::Read).await?;
         self.json(reply, Kind::Read)
     }
 
     /// Sends, signed; a 401 renews the token once. Returns successes only.
-    async fn call(&self, method: Method, path: &str, body: Option<String>, kind: Kind) -> Result<Reply, Error> {
+    async fn call(&self, method: Method, path: &str, body: Option<String>, sent: Sent<'_>) -> Result<Reply, Error> {
         for last in [false, true] {
             let authorization = self.authorization().await?;
             let mut request = self
@@ -174,7 +174,7 @@ impl Zendesk {
             if let Some(body) = &body {
                 request = request.header("content-type", "application/json").body(body.clone());
             }
-            let reply = self.http.send(request, kind).await?;
+            let reply = self.http.send(request, sent).await?;
             self.note_time(&reply);
             if reply.status == 401 && !last && matches!(self.auth, Auth::OAuth { .. }) {
                 self.forget(&authorization).await;
@@ -183,7 +183,7 @@ impl Zendesk {
             if let Some(warning) = reply.header("x-zendesk-api-warn") {
                 tracing::warn!(http.method = %method, "zendesk dropped a part of our request: {}", safe_text(warning));
             }
-            return if reply.is_success() { Ok(reply) } else { Err(self.refusal(&reply, kind)) };
+            return if reply.is_success() { Ok(reply) } else { Err(self.refusal(&reply, sent.kind())) };
         }
         unreachable!("the second turn returns")
     }
@@ -233,7 +233,7 @@ impl Zendesk {
             .header("accept", "application/json")
             .header("content-type", "application/json")
             .body(body.to_string());
-        let reply = self.http.send(request, Kind::Read).await?;
+        let reply = self.http.send(request, Sent::Read).await?;
         if !reply.is_success() {
             let error = self.refusal(&reply, Kind::Read);
             return Err(match error {
@@ -284,11 +284,12 @@ impl Zendesk {
             (text, Some(id)) => format!("{what} (status {status}, request {id}): {text}"),
         };
         match status {
-            429 => Error::retry(
-                VENDOR,
-                Some(after.unwrap_or(Duration::from_secs(BUSY_WAIT_S))),
-                "too many calls (status 429)",
-            ),
+            429 => Error::Retry {
+                vendor: VENDOR,
+                after: Some(after.unwrap_or(Duration::from_secs(BUSY_WAIT_S))),
+                too_often: true,
+                reason: "too many calls (status 429)".to_owned(),
+            },
             // Of the conflicts only this one says that nothing was written.
             409 if code == Some(UPDATE_CONFLICT) => Error::refused(
                 VENDOR,

@@ -95,3 +95,38 @@ async fn nothing_is_sent_under_a_lease_that_is_over() {
     let refused = write_under(&zendesk, &script::lease_over()).await;
     assert!(matches!(refused, Err(Error::Retry { vendor: "deskhand", .. })), "{refused:?}");
 }
+
+/// Whatever the time goes by with before a write: fetching a token, or a first try that was refused for an old one.
+#[tokio::test]
+async fn nothing_is_sent_when_the_lease_ends_while_we_sign_in() {
+    const TOKEN: &str = r#"{"access_token":"a","token_type":"bearer","scope":"read write"}"#;
+    const WRITTEN: &str = r#"{"ticket":{"id":35},"audit":{"id":1}}"#;
+    let acting = script::acting();
+    let says = |status, body| Act::Say(status, "", body);
+    for (script, sent) in [
+        (vec![says(200, TOKEN), says(401, "{}"), says(200, TOKEN), says(200, WRITTEN)], true),
+        (vec![Act::Over(acting.clone(), 200, TOKEN), says(200, WRITTEN)], false),
+        (vec![says(200, TOKEN), Act::Over(acting.clone(), 401, "{}"), says(200, TOKEN), says(200, WRITTEN)], false),
+    ] {
+        acting.extend(i64::MAX);
+        let auth = Auth::OAuth { client_id: "desk".to_owned(), client_secret: "secret".to_owned().into() };
+        let settings = Settings::new(server(script.clone()).await, auth);
+        let zendesk = Zendesk::new(settings, Clock::manual("2026-11-22T10:00:00Z".parse().unwrap())).unwrap();
+        let said = write_under(&zendesk, &acting).await;
+        let held = matches!(said, Err(Error::Retry { vendor: "deskhand", .. }));
+        assert_eq!(held, !sent, "{script:?}: {said:?}");
+    }
+}
+
+#[tokio::test]
+async fn only_who_answered_is_heard() {
+    let heard = async |act: Act| {
+        let zendesk = client(vec![act]).await;
+        crate::clients::hearing(zendesk.head(TicketId(35))).await.1
+    };
+    assert!(heard(Act::Say(404, "", GONE)).await.contains("zendesk"), "a refusal is an answer");
+    for act in [Act::Say(503, "", ""), Act::Say(429, "", ""), Act::Cut(""), Act::Away] {
+        assert!(heard(act.clone()).await.is_empty(), "{act:?}");
+    }
+    assert!(crate::clients::hearing(async {}).await.1.is_empty(), "nobody was asked");
+}

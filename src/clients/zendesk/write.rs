@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::read::{next_cursor, part};
-use super::{Acting, Error, Kind, VENDOR, Zendesk, wire};
+use super::{Acting, Error, Kind, Sent, VENDOR, Zendesk, wire};
 use crate::clients::encode;
 use crate::ids::{CommentId, GroupId, IdempotencyKey, TicketId, UserId};
 use crate::intent::Priority;
@@ -81,9 +81,8 @@ impl Zendesk {
     /// [`Zendesk::find_marker`]). `Unknown`: look before sending again, with the same stamp.
     pub async fn update(&self, acting: &Acting, update: &TicketUpdate) -> Result<Updated, Error> {
         let body = body(update)?;
-        acting.may_leave()?;
         let path = format!("/tickets/{}.json", update.ticket);
-        let reply = self.call(Method::PUT, &path, Some(body), Kind::Effect).await?;
+        let reply = self.call(Method::PUT, &path, Some(body), Sent::Effect(acting)).await?;
         let answer = self.json(reply, Kind::Effect)?;
         let ticket: Result<wire::Ticket, _> = part(&answer, "ticket");
         let audit: Option<wire::Audit> = part(&answer, "audit").ok();

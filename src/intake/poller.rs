@@ -14,7 +14,7 @@ use crate::clients::{self};
 use crate::clock::Clock;
 use crate::ids::{RunId, TicketId, UserId};
 use crate::journal::brake::{self, Brake};
-use crate::journal::{self, Arrival, Aside, Cursor, Journal, TicketHistory};
+use crate::journal::{self, Arrival, Cursor, Journal, TicketHistory};
 use crate::policy::{Judgement, RuleId, Verdict, signals};
 use crate::run::draft::Draft;
 use crate::run::entry::{Body, Entry, Outcome};
@@ -37,11 +37,16 @@ const STAMP_SETTLES_S: i64 = 1;
 /// So often in a row a ticket's messages may be unreadable, while the list of tickets is answered, before it is set aside: the
 /// helpdesk as a whole may be in trouble for a moment.
 const READS_FAILED_MAX: u32 = 3;
-/// More tickets than this in one page that cannot be read are no trouble of single tickets: the turn ends, and the page is read
-/// again as a whole.
-const ASIDE_PER_PAGE_MAX: usize = 10;
+/// More tickets than this that cannot be read, with none between them that can, are perhaps no trouble of single tickets: the
+/// turn ends there, those are set aside, and the next turn goes on behind them.
+const UNREADABLE_IN_A_ROW_MAX: usize = 10;
 /// So many of the tickets that were set aside are tried in one turn.
 const ASIDE_TRIES_MAX: usize = 10;
+/// For so long one turn tries tickets that were set aside, in seconds: the patience for one answer, so that a ticket that hangs
+/// costs the others no more than that.
+const ASIDE_TURN_S: i64 = 60;
+/// How many tickets' failed reads are counted. More fail at once only when the helpdesk as a whole is in trouble.
+const FAILING_MAX: usize = 1_000;
 /// How many tickets' stamps are remembered, to spare reading a ticket that did not change.
 const SEEN_MAX: usize = 10_000;
 
@@ -129,7 +134,7 @@ impl Poller {
 
     /// One turn of the incremental lane: to the end of the stream, page by page, each page's runs and cursor in one commit.
     pub async fn tick_incremental(&mut self) -> Result<usize, Error> {
-        let mut arrived = self.tick_aside().await?;
+        let mut arrived = self.within_its_time().await;
         loop {
             let from = match self.journal.cursor(INCREMENTAL).await? {
                 Some(cursor) => IncrementalFrom::Cursor(cursor),
@@ -153,24 +158,44 @@ impl Poller {
         }
     }
 
-    /// Tries tickets that were set aside once more, some in each turn.
+    /// Tries what was set aside, for a while. Whatever becomes of that, it keeps nothing else out: those tickets stay aside.
+    async fn within_its_time(&mut self) -> usize {
+        let clock = self.clock.clone();
+        let ends = clock.now() + SignedDuration::from_secs(ASIDE_TURN_S);
+        let tried = tokio::select! {
+            tried = self.tick_aside() => tried,
+            () = clock.sleep_until(ends) => {
+                debug!("the tickets that are set aside take long; the next turn goes on with the others of them");
+                return 0;
+            }
+        };
+        tried.unwrap_or_else(|failed| {
+            warn!("the tickets that are set aside could not be tried: {failed}");
+            0
+        })
+    }
+
+    /// Tries tickets that were set aside once more, some in each turn, one after the other: what one of them brings is on disk
+    /// before the next is asked for.
     async fn tick_aside(&mut self) -> Result<usize, Error> {
         let aside = self.journal.set_aside().await?;
-        let start = if self.aside_from < aside.len() { self.aside_from } else { 0 };
-        self.aside_from = start + ASIDE_TRIES_MAX;
-        let (mut heads, mut gone) = (Vec::new(), Vec::new());
-        for Aside { ticket, .. } in aside.into_iter().skip(start).take(ASIDE_TRIES_MAX) {
+        let mut arrived = 0;
+        for _ in 0..aside.len().min(ASIDE_TRIES_MAX) {
+            // Moved on first: should this one hang, the next turn begins behind it.
+            let at = if self.aside_from < aside.len() { self.aside_from } else { 0 };
+            self.aside_from = at + 1;
+            let ticket = aside[at].ticket;
             self.seen.remove(&ticket);
             match self.zendesk.head(ticket).await {
-                Ok(head) => heads.push(head),
-                Err(clients::Error::Refused { status: Some(404), .. }) => gone.push(Arrival::BackIn { ticket }),
+                Ok(head) => arrived += self.take_in(vec![head], None).await?.unwrap_or(0),
+                Err(clients::Error::Refused { status: Some(404), .. }) => {
+                    self.journal.admit(vec![Arrival::BackIn { ticket }], None).await?;
+                }
+                Err(failed) if failed.is_too_often() => return Err(failed.into()),
                 Err(failed) => debug!(ticket.id = %ticket, "it stays set aside: {failed}"),
             }
         }
-        if !gone.is_empty() {
-            self.journal.admit(gone, None).await?;
-        }
-        Ok(self.take_in(heads, None).await?.unwrap_or(0))
+        Ok(arrived)
     }
 
     /// Takes in a page; `None` when it must be read again: nothing of it was written, or a brake lets no new run in. News still
@@ -195,7 +220,8 @@ impl Poller {
         let aside: BTreeSet<TicketId> = self.journal.set_aside().await?.into_iter().map(|one| one.ticket).collect();
         let mut arrivals = Vec::new();
         let mut stamps = Vec::new();
-        let mut put_aside = 0;
+        let mut unreadable_in_a_row = 0;
+        let mut stopped_by = None;
         for id in order {
             let Some(head) = newest_by_ticket.remove(&id) else { continue };
             if draining && self.journal.ticket_history(id, 0).await?.open.is_none() {
@@ -215,26 +241,33 @@ impl Poller {
                 }
                 self.clock.sleep(left.unsigned_abs()).await;
             }
-            if !is_ahead {
-                stamps.push((id, head.updated_at));
-            }
+            let stamp = Some((id, head.updated_at)).filter(|_| !is_ahead);
             match self.look_at(head).await {
                 Ok(arrival) => {
+                    unreadable_in_a_row = 0;
                     self.failing.remove(&id);
                     arrivals.extend(arrival);
                     arrivals.extend(aside.contains(&id).then_some(Arrival::BackIn { ticket: id }));
                 }
-                // One ticket must not keep all others out. It is taken down in the same commit and tried again.
-                Err(failed) if self.is_of_one_ticket(id, &failed) && put_aside < ASIDE_PER_PAGE_MAX => {
-                    put_aside += 1;
-                    let why = failed.to_string().lines().next().unwrap_or_default().to_owned();
-                    if !aside.contains(&id) {
-                        error!(ticket.id = %id, "the ticket is set aside and tried again: {failed}");
-                        arrivals.push(Arrival::SetAside { ticket: id, why, at_ms: self.clock.now_ms() });
-                    }
+                // It is known, and tried again anyway.
+                Err(failed) if aside.contains(&id) => {
+                    self.failing.remove(&id);
+                    debug!(ticket.id = %id, "it stays set aside: {failed}");
                 }
-                Err(failed) => return Err(failed),
+                // One ticket must not keep all others out. It is taken down in the same commit and tried again.
+                Err(failed) if unreadable_in_a_row < UNREADABLE_IN_A_ROW_MAX && self.is_of_one_ticket(id, &failed) => {
+                    unreadable_in_a_row += 1;
+                    let why = failed.to_string().lines().next().unwrap_or_default().to_owned();
+                    error!(ticket.id = %id, "the ticket is set aside and tried again: {failed}");
+                    arrivals.push(Arrival::SetAside { ticket: id, why, at_ms: self.clock.now_ms() });
+                }
+                // What was read and set aside before is written all the same: the next turn has so much less to do.
+                Err(failed) => {
+                    stopped_by = Some(failed);
+                    break;
+                }
             }
+            stamps.extend(stamp);
         }
         // Reading takes a while; a brake that was pulled meanwhile holds as well.
         let opens = arrivals.iter().any(|arrival| matches!(arrival, Arrival::Open { .. }));
@@ -243,7 +276,7 @@ impl Poller {
         }
         let is_news = |arrival: &&Arrival| matches!(arrival, Arrival::Open { .. } | Arrival::Join { .. });
         let count = arrivals.iter().filter(is_news).count();
-        let cursor = cursor.filter(|_| !held);
+        let cursor = cursor.filter(|_| !held && stopped_by.is_none());
         if !arrivals.is_empty() || cursor.is_some() {
             match self.journal.admit(arrivals.clone(), cursor.clone()).await {
                 Ok(_) => {}
@@ -259,18 +292,24 @@ impl Poller {
             self.seen.clear();
         }
         self.seen.extend(stamps);
+        if let Some(failed) = stopped_by {
+            return Err(failed);
+        }
         Ok(Some(count).filter(|_| !held))
     }
 
-    /// Whether a failure is this ticket's alone: its run cannot be read, or the helpdesk answers and refuses this one, or gives
-    /// no answer to it again and again.
+    /// Whether a failure is this ticket's alone: its run cannot be read, or the helpdesk answers and refuses this one, or
+    /// fails at it again and again. That we ask too often says nothing of the ticket.
     fn is_of_one_ticket(&mut self, ticket: TicketId, failed: &Error) -> bool {
         match failed {
             Error::Journal(journal::Error::Corrupt(_) | journal::Error::NoSuchRun(_)) | Error::Broken(_) => true,
             Error::Journal(_) => false,
             Error::Zendesk(clients::Error::Refused { status, .. }) => status.is_some_and(|status| status != 401),
-            Error::Zendesk(failed) if failed.retry_after().is_some() => false,
+            Error::Zendesk(failed) if failed.is_too_often() => false,
             Error::Zendesk(_) => {
+                if self.failing.len() >= FAILING_MAX && !self.failing.contains_key(&ticket) {
+                    self.failing.clear();
+                }
                 let times = self.failing.entry(ticket).or_default();
                 *times += 1;
                 *times >= READS_FAILED_MAX

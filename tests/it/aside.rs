@@ -43,7 +43,11 @@ async fn aside(app: &App) -> Vec<TicketId> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ticket_that_cannot_be_read_is_set_aside_and_taken_in_later() {
-    for fault in ["zendesk.403/GET/tickets/7002/comments=1.0", "zendesk.garbage_html/GET/tickets/7002/comments=1.0"] {
+    for fault in [
+        "zendesk.403/GET/tickets/7002/comments=1.0",
+        "zendesk.garbage_html/GET/tickets/7002/comments=1.0",
+        "zendesk.503/GET/tickets/7002/comments=1.0",
+    ] {
         let desk = Desk::new(&[question(7001), question(7002), question(7003)]).await;
         desk.sim.faults().replace(fault.parse().unwrap());
         let app = desk.start(None).await;
@@ -51,6 +55,10 @@ async fn a_ticket_that_cannot_be_read_is_set_aside_and_taken_in_later() {
         until(&desk, "it is set aside", async || aside(&app).await == [TicketId(7002)]).await;
         // Also the lane that loses nothing goes past it.
         until(&desk, "the cursor moved", async || app.journal.cursor("incremental").await.unwrap().is_some()).await;
+        // And that it is tried again and fails again keeps nothing out either.
+        let before = app.journal.cursor("incremental").await.unwrap();
+        desk.happens(7001, TicketUpdate { author: 20_001, ..TicketUpdate::default() });
+        until(&desk, "the cursor moves on", async || app.journal.cursor("incremental").await.unwrap() != before).await;
         assert!(!answered(&desk, 7002), "{fault}");
         assert_eq!(app.health.intake(), None, "{fault}: the others are read");
         desk.sim.faults().replace("none".parse().unwrap());
@@ -59,6 +67,21 @@ async fn a_ticket_that_cannot_be_read_is_set_aside_and_taken_in_later() {
         assert_eq!(app.views.runs_of_ticket(TicketId(7002)).await.unwrap().len(), 1, "{fault}");
         app.stop(&desk.clock).await;
     }
+}
+
+/// However many they are: those that are aside count no more, and what was set aside stays so when the turn ends early.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_tickets_that_cannot_be_read_keep_no_other_out() {
+    let many: Vec<i64> = (7101..=7123).collect();
+    let tickets: Vec<Value> = many.iter().copied().chain([7201]).map(question).collect();
+    let desk = Desk::new(&tickets).await;
+    let faults: Vec<String> = many.iter().map(|id| format!("zendesk.403/GET/tickets/{id}/comments=1.0")).collect();
+    desk.sim.faults().replace(faults.join(",").parse().unwrap());
+    let app = desk.start(None).await;
+    until(&desk, "the one that can be read is answered", async || answered(&desk, 7201)).await;
+    until(&desk, "all others are set aside", async || aside(&app).await.len() == many.len()).await;
+    until(&desk, "the cursor moved", async || app.journal.cursor("incremental").await.unwrap().is_some()).await;
+    app.stop(&desk.clock).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

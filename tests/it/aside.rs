@@ -13,7 +13,7 @@ use deskhand::run::entry::{Body, Entry, Outcome};
 use deskhand::sim::world::{NewComment, TicketUpdate};
 use serde_json::{Value, json};
 
-use crate::harness::{Desk, refund_ticket};
+use crate::harness::{Desk, PATIENCE_MS, refund_ticket};
 
 fn question(id: i64) -> Value {
     json!({ "id": id, "from": {"address": "ada@low.example", "name": "Ada Low"}, "channel": "email",
@@ -27,7 +27,7 @@ fn question(id: i64) -> Value {
 async fn until(desk: &Desk, what: &str, holds: impl AsyncFn() -> bool) {
     let watch = desk.clock.stopwatch();
     while !holds().await {
-        assert!(watch.elapsed_ms() < 60_000, "it never came that {what}");
+        assert!(watch.elapsed_ms() < PATIENCE_MS, "it never came that {what}");
         desk.clock.advance(Duration::from_secs(2));
         desk.clock.sleep(Duration::from_millis(50)).await;
     }

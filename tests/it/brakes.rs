@@ -18,7 +18,7 @@ use deskhand::run::row::RunStatus;
 use deskhand::sim::faults::Faults;
 use serde_json::json;
 
-use crate::harness::{Desk, refund_ticket, state};
+use crate::harness::{Desk, PATIENCE_MS, refund_ticket, state};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -26,7 +26,7 @@ const MS: Duration = Duration::from_millis(1);
 async fn until(desk: &Desk, what: &str, holds: impl AsyncFn() -> bool) {
     let watch = desk.clock.stopwatch();
     while !holds().await {
-        assert!(watch.elapsed_ms() < 60_000, "it never came that {what}");
+        assert!(watch.elapsed_ms() < PATIENCE_MS, "it never came that {what}");
         desk.clock.sleep(10 * MS).await;
     }
 }
@@ -279,6 +279,7 @@ async fn when_the_money_for_model_calls_is_used_up_runs_wait_and_old_ones_go_to_
     at_rest(&desk, &app).await;
     let row = app.views.runs_of_ticket(TicketId(7001)).await.unwrap().remove(0);
     assert_eq!(row.status, RunStatus::WaitingVendor);
+    desk.clock.advance(Duration::from_secs(1_700));
     let state = desk.settled(&app, 7001).await;
     assert_eq!(state.outcome, Some(Outcome::Escalated { rule: RuleId::Limits }), "{:?}", state.failures);
     assert_eq!(desk.sim.world().public_replies(7001).len(), 1, "the holding message");

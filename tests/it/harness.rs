@@ -18,6 +18,9 @@ use serde_json::{Value, json};
 
 use crate::line::Line;
 
+/// What has not come after so many milliseconds of real time never will. Far above what it takes, for a machine under load.
+pub const PATIENCE_MS: u64 = 300_000;
+
 /// A world of one customer with a paid order, and the given tickets.
 pub fn write_world(tickets: &[Value]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -194,7 +197,7 @@ impl Desk {
     pub async fn settled(&self, app: &App, ticket: i64) -> RunState {
         let watch = self.clock.stopwatch();
         loop {
-            assert!(watch.elapsed_ms() < 60_000, "ticket {ticket} did not come to rest");
+            assert!(watch.elapsed_ms() < PATIENCE_MS, "ticket {ticket} did not come to rest");
             let rows = app.views.runs_of_ticket(TicketId(ticket)).await.expect("rows");
             if let Some(row) = rows.iter().max_by_key(|row| row.opened_ms) {
                 match row.status {
@@ -211,7 +214,7 @@ impl Desk {
     pub async fn until(&self, app: &App, ticket: i64, what: &str, holds: impl Fn(&RunState) -> bool) -> RunState {
         let watch = self.clock.stopwatch();
         loop {
-            assert!(watch.elapsed_ms() < 60_000, "ticket {ticket}: {what} did not come");
+            assert!(watch.elapsed_ms() < PATIENCE_MS, "ticket {ticket}: {what} did not come");
             let rows = app.views.runs_of_ticket(TicketId(ticket)).await.expect("rows");
             if let Some(row) = rows.iter().max_by_key(|row| row.opened_ms) {
                 let state = state(&*app.journal, &row.run).await;

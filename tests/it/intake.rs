@@ -17,7 +17,7 @@ use deskhand::run::entry::{Body, Outcome};
 use deskhand::sim::credentials;
 use serde_json::{Value, json};
 
-use crate::harness::Desk;
+use crate::harness::{Desk, PATIENCE_MS};
 
 const TICKETS: std::ops::Range<i64> = 7001..7007;
 
@@ -37,7 +37,7 @@ fn questions() -> Vec<Value> {
 async fn all_answered(desk: &Desk, app: &App, name: &str) {
     let watch = desk.clock.stopwatch();
     while TICKETS.into_iter().any(|id| desk.sim.world().public_replies(id).is_empty()) {
-        assert!(watch.elapsed_ms() < 60_000, "{name}: some tickets were not answered");
+        assert!(watch.elapsed_ms() < PATIENCE_MS, "{name}: some tickets were not answered");
         desk.clock.advance(Duration::from_secs(5));
         desk.clock.sleep(Duration::from_millis(50)).await;
     }

@@ -37,7 +37,7 @@ pub const INTAKE: usize = 0;
 /// How many workers there are.
 pub const WORKERS: usize = 3;
 /// A turn that has not ended after so much real time never will.
-const STUCK: Duration = Duration::from_secs(60);
+const STUCK: Duration = Duration::from_secs(300);
 /// After so much real time without a sign of life a turn waits for the clock. A loaded machine makes one look so that does
 /// not: the clock is then moved for nothing, which harms no check.
 const QUIET: Duration = Duration::from_millis(40);

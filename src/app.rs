@@ -31,6 +31,7 @@ use crate::journal::sqlite::{SqliteJournal, Stats};
 use crate::journal::views::Views;
 use crate::journal::{self, Journal};
 use crate::knowledge::{self, Knowledge};
+use crate::limiter::Limiter;
 use crate::run::next::{Models, Rules};
 use crate::tools::{self, Tools};
 use crate::web;
@@ -597,6 +598,7 @@ pub fn performer(
         )),
         shop: conversation::Shop { name: config.shop.name.clone(), link_domains: config.shop.link_domains.clone() },
         model_calls: Semaphore::new(config.claude.concurrent_calls),
+        limiter: Limiter::default(),
         limits: config.limits.clone(),
         clock: clock.clone(),
     })

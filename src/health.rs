@@ -1,5 +1,6 @@
 //! What keeps work from going on right now, in the memory of this process: vendors that count as away, a journal that cannot
-//! be written, an intake that cannot read, money that is used up. Workers and intake write it, pages and `/readyz` read it.
+//! be written, an intake that cannot read, money that is used up, a rate
+//! limit that model calls wait for. Workers and intake write it, pages and `/readyz` read it.
 //! After a restart it is empty and the first failures fill it again.
 
 use std::collections::BTreeMap;
@@ -103,6 +104,7 @@ struct Inner {
     intake: Option<Trouble>,
     spend: Option<Trouble>,
     prefixes: Vec<PrefixLine>,
+    limited: Option<Trouble>,
     panics: BTreeMap<RunId, String>,
 }
 
@@ -211,6 +213,16 @@ impl Health {
     /// The same.
     pub fn prefixes(&self) -> Vec<PrefixLine> {
         self.lock().prefixes.clone()
+    }
+
+    /// Model calls wait for the vendor's rate limit (`Some`), or none does any more.
+    pub fn set_limited(&self, now_ms: i64, said: Option<String>) {
+        set(&mut self.lock().limited, now_ms, said);
+    }
+
+    /// Which rate limit model calls wait for.
+    pub fn limited(&self) -> Option<Trouble> {
+        self.lock().limited.clone()
     }
 
     /// Remembers what a run's worker said when it broke, for the person who will read of it.

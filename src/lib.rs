@@ -14,6 +14,7 @@ pub mod failure;
 pub mod health;
 pub mod ids;
 pub mod intent;
+pub mod limiter;
 pub mod money;
 pub mod ticket;
 pub mod usage;

@@ -112,6 +112,8 @@ pub(super) fn tell(hold: &Hold, tried: &Tried, heard: &BTreeSet<&'static str>, n
     let (failure, after) = match tried {
         Tried::Later { failure, after } => (failure, *after),
         Tried::Finished(StepResult::Failed { failure, .. }) => (failure, None),
+        // A vendor that says how busy it is has answered; the limiter, not the breaker, keeps us from asking too much.
+        Tried::InLine { asked, .. } => return welcome(hold, asked.then_some("claude")),
         // Much ends by what is known already: whoever was not asked is not heard of.
         Tried::Known(_) | Tried::Finished(_) => return welcome(hold, heard.iter().copied()),
     };

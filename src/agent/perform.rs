@@ -12,11 +12,13 @@ use crate::agent::cache::{Cache, Kind, Seen};
 use crate::agent::conversation::{self, Asking, Request, Shop};
 use crate::agent::facts;
 use crate::agent::prompts::Prompts;
-use crate::clients::{self, Acting, claude::Claude};
+use crate::clients::claude::{self, Claude};
+use crate::clients::{self, Acting};
 use crate::clock::Clock;
 use crate::failure::{Failure, FailureClass};
 use crate::ids::{IdempotencyKey, StepNo};
 use crate::intent::{Intent, ToolKind};
+use crate::limiter::{self, Limiter, Place, Urgency};
 use crate::policy::facts::{Complexity, Facts, Route};
 use crate::policy::{RuleId, rules};
 use crate::run::cost::PriceTable;
@@ -25,7 +27,7 @@ use crate::run::handover;
 use crate::run::next::{Limits, is_allowed_by};
 use crate::run::state::{RULE_CALL, RunState};
 use crate::run::ttl::Ttl;
-use crate::ticket::Ticket;
+use crate::ticket::{Author, Ticket};
 use crate::tools::{self, Context, Performed, Tools, search_knowledge_base};
 
 /// Everything that a step is done with; built once, shared by all workers.
@@ -54,6 +56,8 @@ pub struct Performer {
     pub shop: Shop,
     /// How many model calls may be in flight at once, over all runs.
     pub model_calls: Semaphore,
+    /// What the model's vendor lets through; shared by all runs.
+    pub limiter: Limiter,
     /// Limits of one run.
     pub limits: Limits,
     /// The time.
@@ -97,6 +101,15 @@ pub enum Tried {
         /// How long the vendor asks to wait.
         after: Option<Duration>,
     },
+    /// The model's rate limit holds it back: it has a place in the line and is no failed try.
+    InLine {
+        /// Why.
+        failure: Failure,
+        /// Until when, in milliseconds since the Unix epoch.
+        until_ms: i64,
+        /// The vendor was asked and said so.
+        asked: bool,
+    },
 }
 
 impl Try<'_> {
@@ -138,7 +151,7 @@ impl Performer {
         let asking = Asking { prefix_ttl: self.cache.ttl(Kind::Route, model), ..self.ask_router.clone() };
         let request = conversation::route_request(state, model, &asking, &self.prompts);
         let began_ms = self.clock.now_ms();
-        let asked = self.ask(this, model, &request).await;
+        let asked = self.ask(state, this, model, &request).await;
         if let Ok(answer) = &asked {
             self.saw(Kind::Route, began_ms, asking.prefix_ttl, &answer.call);
         }
@@ -179,7 +192,7 @@ impl Performer {
         let asking = Asking { prefix_ttl, ..asking.clone() };
         let request = conversation::turn_request(state, model, &asking, &self.prompts, &self.shop);
         let began_ms = self.clock.now_ms();
-        let asked = self.ask(this, model, &request).await;
+        let asked = self.ask(state, this, model, &request).await;
         if let Ok(answer) = &asked
             && state.turns.is_empty()
         {
@@ -198,9 +211,33 @@ impl Performer {
         self.cache.saw(kind, &call.model, Seen { began_ms, ended_ms, ttl, usage: call.usage });
     }
 
-    async fn ask(&self, this: &Try<'_>, model: &str, request: &Request) -> Result<Asked, Box<Tried>> {
+    async fn ask(&self, state: &RunState, this: &Try<'_>, model: &str, request: &Request) -> Result<Asked, Box<Tried>> {
         let _permit = self.model_calls.acquire().await.expect("the semaphore is never closed");
-        match self.claude.send(request.body.clone()).await {
+        let in_line = |message: String, until_ms, asked| {
+            let failure = Failure { class: FailureClass::Retry, vendor: "claude".to_owned(), message };
+            Box::new(Tried::InLine { failure, until_ms, asked })
+        };
+        let place = place(state, this);
+        let pass = match self.limiter.ask(model, place, input_least(state), self.clock.now_ms()) {
+            Ok(pass) => pass,
+            Err(wait) => return Err(in_line(wait.said, wait.until_ms, false)),
+        };
+        let heard = |limits: &claude::Limits| pass.heard(&told(limits), self.clock.now_ms());
+        let sent = self.claude.send(request.body.clone(), heard).await;
+        let now_ms = self.clock.now_ms();
+        match sent {
+            Err(failed) if failed.rate_limited => {
+                let asks_ms = failed.retry_after.map(|after| i64::try_from(after.as_millis()).unwrap_or(i64::MAX));
+                let until_ms = pass.refused(asks_ms, now_ms);
+                return Err(in_line(said(&failed), until_ms, true));
+            }
+            Err(claude::CallError { spend_cap: true, retry_after: Some(after), .. }) => {
+                pass.capped(i64::try_from(after.as_millis()).unwrap_or(i64::MAX), now_ms);
+            }
+            Ok(ref answer) => pass.answered(&answer.usage, now_ms),
+            Err(_) => drop(pass),
+        }
+        match sent {
             Ok(answer) => Ok(Asked {
                 content: answer.content,
                 stop_reason: answer.stop_reason,
@@ -213,7 +250,7 @@ impl Performer {
                     request_digest: request.digest.clone(),
                 },
             }),
-            Err(failed) => Err(Box::new(self.failed(this, &failed.error))),
+            Err(failed) => Err(Box::new(with_request_id(self.failed(this, &failed.error), failed.request_id))),
         }
     }
 
@@ -340,6 +377,55 @@ fn is_tried_again(failure: &Failure, tries_left: bool, is_early: bool) -> bool {
 /// We held ourselves back before anything left: no vendor failed, and the step was not tried.
 pub fn is_own_delay(failure: &Failure) -> bool {
     failure.vendor == clients::OURSELVES && failure.class == FailureClass::Retry
+}
+
+/// The run's place before the model's limits: customers who wait for the first answer go first, the oldest of them in front.
+fn place(state: &RunState, this: &Try<'_>) -> Place {
+    let answered = |author: Author| matches!(author, Author::Agent | Author::Deskhand);
+    let had_one = state.ticket.messages.iter().any(|message| message.public && answered(message.author));
+    // In shadow mode nothing is sent, so nobody waits for it.
+    let waits = this.acting.is_some() && state.first_answer_at.is_none() && !had_one;
+    let urgency = if waits { Urgency::FirstAnswer } else { Urgency::Later };
+    Place { urgency, since_ms: state.opened_at.as_millisecond(), run: state.run.clone() }
+}
+
+/// What a prompt is known to add at least, in tokens: a ticket that no model has read yet, at three bytes a token.
+fn input_least(state: &RunState) -> u64 {
+    if !state.turns.is_empty() {
+        return 0;
+    }
+    let bytes: usize = state.ticket.messages.iter().map(|message| message.text.len()).sum();
+    bytes as u64 / 3
+}
+
+fn told(limits: &claude::Limits) -> limiter::Told {
+    let level = |of: &claude::Limit| Some(limiter::Level { limit: of.limit?, remaining: of.remaining? });
+    limiter::Told {
+        requests: level(&limits.requests),
+        input: level(&limits.input_tokens),
+        output: level(&limits.output_tokens),
+    }
+}
+
+fn said(failed: &claude::CallError) -> String {
+    match &failed.request_id {
+        Some(id) => format!("{failed} (request {id})"),
+        None => failed.to_string(),
+    }
+}
+
+/// The vendor's id of the request that failed goes into the journal: it is what their support asks for.
+fn with_request_id(mut tried: Tried, id: Option<String>) -> Tried {
+    if let (
+        Some(id),
+        Tried::Later { failure, .. }
+        | Tried::Finished(StepResult::Failed { failure, .. })
+        | Tried::InLine { failure, .. },
+    ) = (id, &mut tried)
+    {
+        failure.message.push_str(&format!(" (request {id})"));
+    }
+    tried
 }
 
 /// After a lost answer to a write of a ticket the first request may still be running; it is looked for only after a while.

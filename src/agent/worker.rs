@@ -508,7 +508,11 @@ impl Worker {
         let doing = Box::pin(self.performer.perform(state, &this).instrument(span));
         let doing = clients::hearing(crash::within(|| format!("{} step={step}", state.run), doing));
         let (tried, heard) = doing.await;
-        gate::tell(&self.hold, &tried, &heard, self.clock.now_ms());
+        let now_ms = self.clock.now_ms();
+        gate::tell(&self.hold, &tried, &heard, now_ms);
+        if matches!(open.work, Work::Route { .. } | Work::Model { .. }) {
+            self.hold.health.set_limited(now_ms, self.performer.limiter.said(now_ms));
+        }
         drop(probes);
         match gate::outlast(&self.hold, open, tried, limits, self.clock.now()) {
             Tried::Finished(result) | Tried::Known(result) => {
@@ -516,6 +520,15 @@ impl Worker {
                     warn!(step.no = step.0, "step failed: {}: {}", failure.vendor, failure.message);
                 }
                 Body::StepFinished { step, result, took_ms: watch.elapsed_ms() }
+            }
+            Tried::InLine { failure, until_ms, .. } => {
+                // Like an outage: waited for as long as a run may take, then a person gets the ticket.
+                if (now_ms - open.started_at.as_millisecond()) / 1_000 >= limits.wall_time_max_s {
+                    let result = StepResult::Failed { failure, call: None };
+                    return Body::StepFinished { step, result, took_ms: 0 };
+                }
+                debug!(step.no = step.0, "in line for the model for {} ms: {}", until_ms - now_ms, failure.message);
+                Body::StepDelayed { step, attempt: attempts, failure, retry_at_ms: until_ms }
             }
             Tried::Later { failure, after } => {
                 let attempt = if is_own_delay(&failure) { attempts } else { attempts + 1 };

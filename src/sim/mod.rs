@@ -77,6 +77,8 @@ pub struct Options {
     pub faults: Faults,
     /// How long answers take.
     pub latency: Latency,
+    /// Rate limits of the model, per class of models.
+    pub model_limits: claude::Limits,
     /// Where the world's truth is kept over a restart; `None` forgets it.
     pub ledger: Option<PathBuf>,
     /// Tickets per minute, instead of their own times.
@@ -100,6 +102,7 @@ impl Options {
             seed: 0,
             faults: Faults::default(),
             latency: Latency::default(),
+            model_limits: claude::Limits::default(),
             ledger: None,
             rate: None,
             tickets: None,
@@ -149,7 +152,8 @@ impl Sim {
         let smtp = local(&smtp_listener, smtp_address)?;
 
         let stop = CancellationToken::new();
-        let app = app(&world, &faults, options.latency).into_make_service_with_connect_info::<Connection>();
+        let app = app(&world, &faults, options.latency, options.model_limits)
+            .into_make_service_with_connect_info::<Connection>();
         let stopped = stop.clone().cancelled_owned();
         let serve = async move {
             let server = axum::serve(CuttableListener(http_listener), app).with_graceful_shutdown(stopped);
@@ -218,13 +222,13 @@ impl Drop for Sim {
 }
 
 /// All vendors and the world's own pages.
-fn app(world: &Arc<World>, faults: &FaultBox, latency: Latency) -> Router {
+fn app(world: &Arc<World>, faults: &FaultBox, latency: Latency, model_limits: claude::Limits) -> Router {
     // Each vendor is one line: its prefix and its router.
     let vendors: [(&'static str, Router); 4] = [
         ("zendesk", zendesk::router(world.clone())),
         ("stripe", stripe::router(world.clone())),
         ("billing", billing::router(world.clone())),
-        ("claude", claude::router(stand_in(world, latency))),
+        ("claude", claude::router(stand_in(world, latency, model_limits))),
     ];
     let mut app = Router::new();
     for (vendor, router) in vendors {
@@ -252,12 +256,13 @@ fn app(world: &Arc<World>, faults: &FaultBox, latency: Latency) -> Router {
 }
 
 /// The Messages API over the world: the tickets' scripts, and its counters in the world's.
-fn stand_in(world: &Arc<World>, latency: Latency) -> Arc<claude::Claude> {
+fn stand_in(world: &Arc<World>, latency: Latency, limits: claude::Limits) -> Arc<claude::Claude> {
     let settings = claude::Settings {
         keys: vec![credentials::CLAUDE_KEY.to_owned()],
         seed: world.seed(),
         thinks: true,
         latency: latency.claude,
+        limits,
         ..claude::Settings::default()
     };
     let (for_scripts, for_counts) = (world.clone(), world.clone());

@@ -365,7 +365,10 @@ fn health(web: &Web, shell: &Shell, counts: &Counts) -> Vec<HealthLine> {
         agent,
         intake(shell),
         HealthLine { name: "Vendors", status: vendors, more: String::new() },
-        line("Model", "spend", "Money used up", model),
+        match of("spend") {
+            None => line("Model", "limit", "Rate limit reached", model),
+            Some(_) => line("Model", "spend", "Money used up", model),
+        },
         cache_line(web, of("cache")),
         line("Journal", "journal", "Cannot be written", "Written and read"),
         line("Refunds", "refund_day", "The day is used up", "Within the day’s limit"),

@@ -48,12 +48,13 @@ pub(super) async fn reasons(web: &Web, times: &Times, counts: &Counts) -> Result
         of_brake(&pulled, since_ms, counts, times)
     }));
     found.extend(health.journal().map(|trouble| of_journal(&trouble, times)));
-    let (away, spend) = (health.away(), health.spend());
-    if !away.is_empty() || spend.is_some() {
+    let (away, spend, limited) = (health.away(), health.spend(), health.limited());
+    if !away.is_empty() || spend.is_some() || limited.is_some() {
         let waiting = RunFilter { status: Some(RunStatus::WaitingVendor), ..RunFilter::default() };
         let rows = web.app.views.runs(&waiting, None, COUNTED_MAX).await?;
         found.extend(away.iter().map(|(vendor, trouble)| of_vendor(vendor, trouble, &rows, times)));
         found.extend(spend.map(|trouble| of_spend(&trouble, &rows, times)));
+        found.extend(limited.map(|trouble| of_limit(&trouble, &rows, times)));
     }
     if !away.iter().any(|(vendor, _)| *vendor == "zendesk") {
         found.extend(health.intake().map(|trouble| of_intake(&trouble, times)));
@@ -183,6 +184,15 @@ fn of_spend(trouble: &Trouble, rows: &[RunRow], times: &Times) -> Reason {
         format::sentence(&waiting_for(rows, "deskhand"))
     );
     reason("spend", "The money for model calls is used up".to_owned(), more, Some(trouble.since_ms), times)
+}
+
+fn of_limit(trouble: &Trouble, rows: &[RunRow], times: &Times) -> Reason {
+    let more = format!(
+        "{}. {}; customers who wait for a first answer go first, and all go on by themselves",
+        format::clip(&trouble.said, 160),
+        format::sentence(&waiting_for(rows, "claude"))
+    );
+    reason("limit", "Claude’s rate limit is reached".to_owned(), more, Some(trouble.since_ms), times)
 }
 
 /// Currencies in which a refund at the limit per refund no longer fits into the day.

@@ -142,10 +142,16 @@ pub struct Desk {
 impl Desk {
     /// Simulators over these tickets; the product is not started yet.
     pub async fn new(tickets: &[Value]) -> Desk {
+        Desk::with_model_limits(tickets, sim::claude::Limits::default()).await
+    }
+
+    /// The same, with a model that takes no more than this in a minute.
+    pub async fn with_model_limits(tickets: &[Value], model_limits: sim::claude::Limits) -> Desk {
         let world = write_world(tickets);
         let files = world_file::load_dir(world.path()).expect("a world without mistakes");
         let clock = Clock::starting_at(files.now);
-        let sim = Sim::start(sim::Options::new(files, clock.clone())).await.expect("simulators that start");
+        let options = sim::Options { model_limits, ..sim::Options::new(files, clock.clone()) };
+        let sim = Sim::start(options).await.expect("simulators that start");
         let data = tempfile::tempdir().expect("a temporary folder");
         Desk { sim, clock, data, model_url: None, line: None, settings: Vec::new(), _world: world }
     }

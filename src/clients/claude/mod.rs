@@ -99,8 +99,6 @@ pub struct Answer {
     pub request_id: Option<String>,
     /// From sending to the first byte of the answer, in milliseconds.
     pub first_byte_ms: u64,
-    /// What is left of the rate limits.
-    pub limits: Limits,
 }
 
 /// What the rate-limit headers say; absent where they said nothing.
@@ -138,6 +136,8 @@ pub struct CallError {
     pub request_id: Option<String>,
     /// A monthly cap is reached: no call will succeed until the month ends or somebody raises it.
     pub spend_cap: bool,
+    /// A rate limit is reached; other runs had better wait as well.
+    pub rate_limited: bool,
     /// The vendor is overloaded as a whole; another model may answer.
     pub overloaded: bool,
     /// How long the vendor asks us to wait.
@@ -147,7 +147,15 @@ pub struct CallError {
 impl From<Error> for CallError {
     fn from(error: Error) -> Self {
         let retry_after = error.retry_after();
-        Self { error, usage: Usage::default(), request_id: None, spend_cap: false, overloaded: false, retry_after }
+        Self {
+            error,
+            usage: Usage::default(),
+            request_id: None,
+            spend_cap: false,
+            rate_limited: false,
+            overloaded: false,
+            retry_after,
+        }
     }
 }
 
@@ -180,7 +188,8 @@ impl Claude {
     }
 
     /// One call. `body` is the whole request, with `"stream": true`; it is sent as it stands, so that its digest can be kept.
-    pub async fn send(&self, body: String) -> Result<Answer, CallError> {
+    /// `heard` is told what is left of the rate limits as soon as the answer's head is there, whatever its status.
+    pub async fn send(&self, body: String, heard: impl FnOnce(&Limits)) -> Result<Answer, CallError> {
         let watch = self.clock.stopwatch();
         let request = self.request(Method::POST, "/v1/messages").header("content-type", "application/json").body(body);
         let patience = self.settings.first_byte_timeout;
@@ -192,6 +201,7 @@ impl Claude {
         };
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
+        heard(&limits(&headers));
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let request_id = text("request-id").map(str::to_owned);
         let streamed = text("content-type").is_some_and(|kind| kind.starts_with("text/event-stream"));
@@ -223,12 +233,16 @@ impl Claude {
                 model: assembly.model,
                 request_id: call.request_id,
                 first_byte_ms: call.first_byte_ms.unwrap_or_default(),
-                limits: limits(&headers),
             });
         }
 
         let mut body = Vec::new();
-        while let Some(chunk) = self.chunk(&mut response, &mut call).await? {
+        loop {
+            let chunk = match self.chunk(&mut response, &mut call).await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => break,
+                Err(error) => return Err(CallError { request_id: call.request_id, ..error.into() }),
+            };
             body.extend_from_slice(&chunk);
             if body.len() > ANSWER_MAX_BYTES {
                 return Err(Error::refused(VENDOR, Some(status), Some("not_an_answer"), "the answer never ends").into());
@@ -247,7 +261,6 @@ impl Claude {
                 model,
                 request_id: call.request_id,
                 first_byte_ms: call.first_byte_ms.unwrap_or_default(),
-                limits: limits(&reply.headers),
             }),
             None => Err(CallError { request_id: call.request_id, ..not_an_answer().into() }),
         }
@@ -374,7 +387,8 @@ impl Claude {
             | "request_too_large" => Error::refused(VENDOR, Some(200), Some(kind), reason),
             _ => Error::retry(VENDOR, None, reason),
         };
-        CallError { overloaded: kind == "overloaded_error", ..error.into() }
+        let (overloaded, rate_limited) = (kind == "overloaded_error", kind == "rate_limit_error");
+        CallError { overloaded, rate_limited, ..error.into() }
     }
 
     /// What an answer outside 200 means: by status, then type, then code; never by its words.
@@ -420,6 +434,7 @@ impl Claude {
         };
         CallError {
             spend_cap,
+            rate_limited: status == 429 && !spend_cap && again,
             overloaded: status == 529 || kind == "overloaded_error",
             request_id,
             retry_after: after,

@@ -10,7 +10,7 @@ async fn call(act: Act) -> Result<Answer, CallError> {
     settings.base_url = server(vec![act]).await;
     settings.first_byte_timeout = Duration::from_millis(300);
     settings.silence_timeout = Duration::from_millis(300);
-    Claude::new(settings, Clock::system()).unwrap().send("{}".to_owned()).await
+    Claude::new(settings, Clock::system()).unwrap().send("{}".to_owned(), |_| ()).await
 }
 
 const STREAM: &str = "content-type: text/event-stream\r\n";
@@ -26,6 +26,15 @@ const OWN_CAP: &str = r#"{"type":"error","error":{"type":"invalid_request_error"
     "message":"You have reached your specified API usage limits. You will regain access on 2026-12-01."}}"#;
 const LARGE: &str = r#"{"type":"error","error":{"type":"request_too_large","message":"x"}}"#;
 const OVER: &str = r#"{"type":"error","error":{"type":"overloaded_error","message":"x"}}"#;
+
+const MANY: &str =
+    "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"rate_limit_error\",\"message\":\"x\"}}\n\n";
+const RAMP: &str = r#"{"type":"error","error":{"type":"rate_limit_error","message":"x",
+    "details":{"error_code":"ramp_limit_exceeded"}}}"#;
+const NOT_PAID: &str = r#"{"type":"error","error":{"type":"billing_error","message":"x"}}"#;
+const HOLD: &str = r#"{"type":"error","error":{"type":"invalid_request_error","message":"x",
+    "details":{"error_code":"organization_on_hold"}}}"#;
+const BODY_ID: &str = r#"{"type":"error","error":{"type":"invalid_request_error","message":"x"},"request_id":"req_1"}"#;
 
 fn leaked(text: String) -> &'static str {
     Box::leak(text.into_boxed_str())
@@ -59,14 +68,32 @@ async fn each_answer_has_its_class() {
         ("failed, told not to", Say(500, "x-should-retry: false\r\n", "oops"), "refused"),
         ("refused, told to", Say(400, "x-should-retry: true\r\nretry-after: 2\r\n", "{}"), "retry 2"),
         ("too large", Say(413, "", LARGE), "refused request_too_large"),
+        ("too many, within the answer", streamed(&format!("{START}{MANY}")), "retry"),
+        ("growing too fast: too many", Say(429, "retry-after: 3\r\n", RAMP), "retry 3"),
+        ("too many, and told not to try again", Say(429, "x-should-retry: false\r\n", "{}"), "refused"),
+        ("not paid", Say(402, "", NOT_PAID), "refused billing_error"),
+        ("not allowed", Say(403, "", "{}"), "refused"),
+        ("on hold", Say(400, "", HOLD), "refused organization_on_hold"),
+        ("too slow at the edge", Say(408, "", ""), "retry"),
+        ("changed at the same time", Say(409, "", "{}"), "retry"),
+        ("unprocessable", Say(422, "", "{}"), "refused"),
+        ("away", Say(503, "", "<html>"), "retry"),
+        ("took too long", Say(504, "", "{}"), "retry"),
+        ("too large, at the edge", Say(413, "content-type: text/html\r\n", "<html>"), "refused"),
+        ("moved", Say(307, "location: /x\r\n", ""), "refused"),
+        ("failed (with its id)", Say(500, "request-id: req_1\r\n", "{}"), "retry"),
+        ("cut (with its id)", Say(200, "content-type: text/event-stream\r\nrequest-id: req_1\r\n", START), "retry"),
+        ("refused (with its id) in the body", Say(400, "", BODY_ID), "refused invalid_request_error"),
         ("no such model", Say(404, "", "{}"), "refused"),
         ("no credentials", Say(401, "", "{}"), "refused"),
     ];
     for (name, act, expected) in table {
         let failed = call(act).await.expect_err(name);
         assert_eq!(said(&failed.error), expected, "{name}: {failed}");
-        assert_eq!(failed.spend_cap, name.contains("cap"), "{name}");
+        assert_eq!(failed.spend_cap, name.contains(" cap"), "{name}");
         assert_eq!(failed.overloaded, name.contains("overloaded"), "{name}");
+        assert_eq!(failed.rate_limited, name.contains("too many") && !name.contains("told not to"), "{name}");
+        assert_eq!(failed.request_id.is_some(), name.contains("(with its id)"), "{name}: {failed:?}");
     }
     // What the stream told before it broke is known all the same: it is paid for.
     let failed = call(streamed(&format!("{START}{BUSY}"))).await.unwrap_err();

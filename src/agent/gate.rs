@@ -11,7 +11,7 @@ use crate::clients::OURSELVES;
 use crate::failure::{Failure, FailureClass};
 use crate::health::Probes;
 use crate::intent::Intent;
-use crate::run::entry::{Body, StepResult, Work};
+use crate::run::entry::{Body, LostCall, ModelCall, StepResult, Work};
 use crate::run::next::Limits;
 use crate::run::retry::spread_ms;
 use crate::run::state::{OpenStep, RunState};
@@ -57,6 +57,9 @@ pub(super) async fn hold_back<'a>(
     if is_model_call && let Some(body) = spent(hold, state, open, limits, now).await {
         return Err(body);
     }
+    if is_model_call && let Some(body) = dear(state, open, limits) {
+        return Err(body);
+    }
     let wait = match hold.health.ask(vendors(state, &open.work), now_ms) {
         Ok(probes) => return Ok(probes),
         Err(wait) => wait,
@@ -73,6 +76,21 @@ pub(super) async fn hold_back<'a>(
         return Err(Body::StepFinished { step: open.step, result, took_ms: 0 });
     }
     Err(put_off(state, open, failure, now_ms, pause))
+}
+
+/// A call whose answers are lost again and again is paid for each time: it ends at the run's limit like any other spending.
+fn dear(state: &RunState, open: &OpenStep, limits: &Limits) -> Option<Body> {
+    if state.lost.calls == 0 || state.cost.micros() < limits.cost_max_micros {
+        return None;
+    }
+    let message = format!("{} was spent, {} of it for {} lost answers", state.cost, state.lost.cost, state.lost.calls);
+    let failure = Failure { class: FailureClass::Refused, vendor: OURSELVES.to_owned(), message };
+    Some(Body::StepFinished { step: open.step, result: StepResult::Failed { failure, call: None }, took_ms: 0 })
+}
+
+fn lost(call: ModelCall) -> LostCall {
+    let ModelCall { model, request_id, usage, cost, .. } = call;
+    LostCall { model, request_id, usage: Some(usage), cost, by_death: false }
 }
 
 async fn spent(hold: &Hold, state: &RunState, open: &OpenStep, limits: &Limits, now: jiff::Timestamp) -> Option<Body> {
@@ -110,7 +128,7 @@ const VENDORS: [&str; 5] = ["zendesk", "stripe", "billing", "claude", "email"];
 pub(super) fn tell(hold: &Hold, tried: &Tried, heard: &BTreeSet<&'static str>, now_ms: i64) {
     let named = |failure: &Failure| VENDORS.into_iter().find(|vendor| *vendor == failure.vendor);
     let (failure, after) = match tried {
-        Tried::Later { failure, after } => (failure, *after),
+        Tried::Later { failure, after, .. } => (failure, *after),
         Tried::Finished(StepResult::Failed { failure, .. }) => (failure, None),
         // A vendor that says how busy it is has answered; the limiter, not the breaker, keeps us from asking too much.
         Tried::InLine { asked, .. } => return welcome(hold, asked.then_some("claude")),
@@ -138,13 +156,13 @@ fn welcome(hold: &Hold, vendors: impl IntoIterator<Item = &'static str>) {
 /// happened and cannot be repeated stays as it is.
 pub(super) fn outlast(hold: &Hold, open: &OpenStep, tried: Tried, limits: &Limits, now: jiff::Timestamp) -> Tried {
     match tried {
-        Tried::Finished(StepResult::Failed { failure, call: None })
+        Tried::Finished(StepResult::Failed { failure, call })
             if failure.class != FailureClass::Refused
                 && (failure.class == FailureClass::Retry || failure.vendor != "email")
                 && hold.health.is_away(&failure.vendor)
                 && now.as_second() - open.started_at.as_second() < limits.wall_time_max_s =>
         {
-            Tried::Later { failure, after: None }
+            Tried::Later { failure, after: None, lost: call.map(|call| Box::new(lost(call))) }
         }
         tried => tried,
     }
@@ -243,7 +261,7 @@ mod tests {
         };
         let failed = |vendor| StepResult::Failed { failure: failure(vendor), call: None };
         for tried in [
-            Tried::Later { failure: failure("zendesk"), after: None }, // It failed before Stripe was asked.
+            Tried::Later { failure: failure("zendesk"), after: None, lost: None }, // It failed before Stripe was asked.
             Tried::Known(failed("stripe")),
             // It was known already; Stripe was not asked.
             Tried::Finished(StepResult::Facts { account: Box::default() }),

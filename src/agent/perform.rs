@@ -22,13 +22,14 @@ use crate::limiter::{self, Limiter, Place, Urgency};
 use crate::policy::facts::{Complexity, Facts, Route};
 use crate::policy::{RuleId, rules};
 use crate::run::cost::PriceTable;
-use crate::run::entry::{ModelCall, StepResult, Work};
+use crate::run::entry::{LostCall, ModelCall, StepResult, Work};
 use crate::run::handover;
 use crate::run::next::{Limits, is_allowed_by};
 use crate::run::state::{RULE_CALL, RunState};
 use crate::run::ttl::Ttl;
 use crate::ticket::{Author, Ticket};
 use crate::tools::{self, Context, Performed, Tools, search_knowledge_base};
+use crate::usage::Usage;
 
 /// Everything that a step is done with; built once, shared by all workers.
 pub struct Performer {
@@ -100,6 +101,8 @@ pub enum Tried {
         failure: Failure,
         /// How long the vendor asks to wait.
         after: Option<Duration>,
+        /// The call whose answer was lost, where one had begun.
+        lost: Option<Box<LostCall>>,
     },
     /// The model's rate limit holds it back: it has a place in the line and is no failed try.
     InLine {
@@ -226,7 +229,8 @@ impl Performer {
         let sent = self.claude.send(request.body.clone(), heard).await;
         let now_ms = self.clock.now_ms();
         match sent {
-            Err(failed) if failed.rate_limited => {
+            // Within an answer that had begun it is a lost answer like any other, and the breaker's.
+            Err(failed) if failed.rate_limited && failed.usage == Usage::default() => {
                 let asks_ms = failed.retry_after.map(|after| i64::try_from(after.as_millis()).unwrap_or(i64::MAX));
                 let until_ms = pass.refused(asks_ms, now_ms);
                 return Err(in_line(said(&failed), until_ms, true));
@@ -250,7 +254,31 @@ impl Performer {
                     request_digest: request.digest.clone(),
                 },
             }),
-            Err(failed) => Err(Box::new(with_request_id(self.failed(this, &failed.error), failed.request_id))),
+            Err(failed) => {
+                let usage = (failed.usage != Usage::default()).then_some(failed.usage);
+                let mut tried = with_request_id(self.failed(this, &failed.error), failed.request_id.clone());
+                match (usage, &mut tried) {
+                    (Some(usage), Tried::Later { lost, .. }) => {
+                        let (model, request_id) = (model.to_owned(), failed.request_id);
+                        let cost = self.prices.cost(&model, &usage);
+                        let call = LostCall { model, request_id, usage: Some(usage), cost, by_death: false };
+                        *lost = Some(Box::new(call));
+                    }
+                    // Given up; it is paid for all the same.
+                    (Some(usage), Tried::Finished(StepResult::Failed { call, .. })) => {
+                        *call = Some(ModelCall {
+                            model: model.to_owned(),
+                            cost: self.prices.cost(model, &usage),
+                            request_id: failed.request_id,
+                            usage,
+                            first_byte_ms: 0,
+                            request_digest: request.digest.clone(),
+                        });
+                    }
+                    _ => {}
+                }
+                Err(Box::new(tried))
+            }
         }
     }
 
@@ -356,7 +384,7 @@ impl Performer {
         let is_early = waited_s < self.limits.wall_time_max_s;
         if is_tried_again(&failure, this.attempts < tries_max, is_early) {
             let after = error.retry_after().or_else(|| lost_write_pause(this.work, failure.class));
-            return Tried::Later { failure, after };
+            return Tried::Later { failure, after, lost: None };
         }
         Tried::Finished(StepResult::Failed { failure, call: None })
     }

@@ -23,12 +23,13 @@ use crate::journal::brake;
 use crate::journal::{self, Claimed, Conditions, Journal, Lease};
 use crate::policy::rules;
 use crate::run::draft::Draft;
-use crate::run::entry::{Body, Entry, Outcome, StepResult, Work};
+use crate::run::entry::{Body, Entry, LostCall, Outcome, StepResult, Work};
 use crate::run::next::{self, Mode, Next, Rules, next};
 use crate::run::retry::pause_ms;
 use crate::run::row::Projection;
 use crate::run::state::{Broken, OpenStep, RunState};
 use crate::tools::STILL_RUNNING;
+use crate::usage::Usage;
 
 /// How long a lease holds. A live worker renews it when a third has passed; a dead one's runs go on when it has passed.
 pub const LEASE_TTL: Duration = Duration::from_secs(9);
@@ -329,7 +330,9 @@ impl Worker {
             Err(journal::Error::Moved { .. }) => {
                 debug!("the run moved meanwhile; reading it again");
                 let happened = |state: &RunState, body: &Body| match body {
-                    Body::StepFinished { step, .. } | Body::StepDelayed { step, .. } => state.open.contains_key(step),
+                    Body::StepFinished { step, .. } | Body::StepDelayed { step, .. } | Body::CallLost { step, .. } => {
+                        state.open.contains_key(step)
+                    }
                     _ => false,
                 };
                 *draft = self.read_anew(lease, entries, happened).await?;
@@ -470,7 +473,7 @@ impl Worker {
             };
             let Some(ended) = ended else { return Ok(()) };
             left -= ended.len();
-            for body in ended {
+            for body in ended.into_iter().flatten() {
                 draft.push(Entry::new(self.clock.now(), body))?;
             }
             if left > 0 {
@@ -480,13 +483,35 @@ impl Worker {
         }
     }
 
-    async fn try_step(&self, state: Arc<RunState>, open: &OpenStep, known: Before, acting: Option<Acting>) -> Body {
-        let state = &*state;
+    /// Tries a step once. The lines that say how it ended: calls whose answers were lost, then the step's own.
+    async fn try_step(
+        &self,
+        state: Arc<RunState>,
+        open: &OpenStep,
+        known: Before,
+        acting: Option<Acting>,
+    ) -> Vec<Body> {
+        let (lost, body) = self.try_once(&state, open, known, acting).await;
+        // Whoever tried it before died in it: the call may have left, and then it was paid for.
+        let died = known.again && open.under_way;
+        let by_death = open.work.model().filter(|_| died).map(|model| lost_by_death(model, &body, &self.performer));
+        let lost = by_death.into_iter().chain(lost.map(|call| *call));
+        let lost = lost.map(|call| Body::CallLost { step: open.step, call });
+        lost.chain([body]).collect()
+    }
+
+    async fn try_once(
+        &self,
+        state: &RunState,
+        open: &OpenStep,
+        known: Before,
+        acting: Option<Acting>,
+    ) -> (Option<Box<LostCall>>, Body) {
         let (step, attempts, limits) = (open.step, open.attempts, &self.rules.limits);
         let found = known.forgot_since.is_some() || known.again && open.may_have_acted();
         let probes = match gate::hold_back(&self.hold, state, open, found, limits, self.clock.now()).await {
             Ok(probes) => probes,
-            Err(instead) => return instead,
+            Err(instead) => return (None, instead),
         };
         let watch = self.clock.stopwatch();
         let span = info_span!("step", step.no = step.0, step.kind = kind_of(&open.work));
@@ -519,18 +544,18 @@ impl Worker {
                 if let StepResult::Failed { failure, .. } = &result {
                     warn!(step.no = step.0, "step failed: {}: {}", failure.vendor, failure.message);
                 }
-                Body::StepFinished { step, result, took_ms: watch.elapsed_ms() }
+                (None, Body::StepFinished { step, result, took_ms: watch.elapsed_ms() })
             }
             Tried::InLine { failure, until_ms, .. } => {
                 // Like an outage: waited for as long as a run may take, then a person gets the ticket.
                 if (now_ms - open.started_at.as_millisecond()) / 1_000 >= limits.wall_time_max_s {
                     let result = StepResult::Failed { failure, call: None };
-                    return Body::StepFinished { step, result, took_ms: 0 };
+                    return (None, Body::StepFinished { step, result, took_ms: 0 });
                 }
                 debug!(step.no = step.0, "in line for the model for {} ms: {}", until_ms - now_ms, failure.message);
-                Body::StepDelayed { step, attempt: attempts, failure, retry_at_ms: until_ms }
+                (None, Body::StepDelayed { step, attempt: attempts, failure, retry_at_ms: until_ms })
             }
-            Tried::Later { failure, after } => {
+            Tried::Later { failure, after, lost } => {
                 let attempt = if is_own_delay(&failure) { attempts } else { attempts + 1 };
                 let asked_ms = after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
                 let pause = pause_ms(&state.run, step, attempt, asked_ms);
@@ -539,7 +564,7 @@ impl Worker {
                     step.no = step.0,
                     "try {attempt} failed, next in {pause} ms: {}: {}", failure.vendor, failure.message
                 );
-                Body::StepDelayed { step, attempt, failure, retry_at_ms }
+                (lost, Body::StepDelayed { step, attempt, failure, retry_at_ms })
             }
         }
     }
@@ -593,6 +618,19 @@ impl Worker {
 fn renewal_due(lease: &Lease) -> Timestamp {
     let margin_ms = i64::try_from(LEASE_RENEWED_AT.as_millis()).unwrap_or(i64::MAX);
     Timestamp::from_millisecond(lease.until_ms.saturating_sub(margin_ms)).unwrap_or(Timestamp::MAX)
+}
+
+/// What is known of a call in which a worker died: the prompt that the same request had when it was asked again, where it was
+/// answered now.
+fn lost_by_death(model: &str, repeated: &Body, performer: &Performer) -> LostCall {
+    let usage = match repeated {
+        Body::StepFinished { result: StepResult::Routed { call, .. } | StepResult::Model { call, .. }, .. } => {
+            Some(Usage { output: 0, ..call.usage })
+        }
+        _ => None,
+    };
+    let cost = usage.and_then(|usage| performer.prices.cost(model, &usage));
+    LostCall { model: model.to_owned(), request_id: None, usage, cost, by_death: true }
 }
 
 /// A line without which nothing leaves the process.

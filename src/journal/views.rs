@@ -170,6 +170,19 @@ pub struct Deaths {
     pub cost_micros: i64,
 }
 
+/// Model calls whose answers were lost: paid for, and asked again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LostCalls {
+    /// How many.
+    pub calls: u64,
+    /// Of these, calls of which no tokens are known.
+    pub unknown: u64,
+    /// Tokens, as far as known.
+    pub tokens: u64,
+    /// What they cost, where the price is known.
+    pub cost_micros: i64,
+}
+
 /// How one tool was used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolUse {
@@ -243,6 +256,9 @@ pub trait Views: Send + Sync + 'static {
 
     /// What runs had cost when their workers died, since.
     async fn deaths(&self, since_ms: i64) -> Result<Deaths, Error>;
+
+    /// The calls since whose answers were lost.
+    async fn lost_calls(&self, since_ms: i64) -> Result<LostCalls, Error>;
 
     /// How many runs opened since each model works, the router's calls not counted.
     async fn runs_by_model(&self, since_ms: i64) -> Result<Vec<(String, u64)>, Error>;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crate::ids::StepNo;
 use crate::intent::Intent;
 use crate::policy::RuleId;
-use crate::run::entry::{Body, Entry, ModelCall, Outcome, StepResult, Work};
+use crate::run::entry::{Body, Entry, LostCall, ModelCall, Outcome, StepResult, Work};
 use crate::run::next::stop;
-use crate::run::row::{ApprovalRow, CallRow, Projection, RunRow, RunStatus, ToolRow};
+use crate::run::row::{ApprovalRow, CallRow, LOST, Projection, RunRow, RunStatus, ToolRow};
 use crate::run::state::{Approval, Broken, RunState};
 
 /// A run with lines that wait to be written.
@@ -38,6 +38,9 @@ impl Draft {
     pub fn push(&mut self, entry: Entry) -> Result<(), Broken> {
         if let Body::StepFinished { step, result, took_ms } = &entry.body {
             self.note_figures(*step, result, *took_ms, entry.at_ms);
+        }
+        if let Body::CallLost { step, call } = &entry.body {
+            self.calls.push(lost_row(*step, call, entry.at_ms));
         }
         Arc::make_mut(&mut self.state).apply(&entry)?;
         self.entries.push(entry);
@@ -95,6 +98,20 @@ impl Draft {
             }
             _ => {}
         }
+    }
+}
+
+/// A lost call in the ledger. One of which nothing is known counts as a call without tokens: it withholds no dollars.
+fn lost_row(step: StepNo, call: &LostCall, at_ms: i64) -> CallRow {
+    CallRow {
+        step,
+        at_ms,
+        kind: LOST.to_owned(),
+        model: call.model.clone(),
+        usage: call.usage.unwrap_or_default(),
+        cost_micros: if call.usage.is_some() { call.cost.map(|cost| cost.micros()) } else { Some(0) },
+        first_byte_ms: 0,
+        took_ms: 0,
     }
 }
 

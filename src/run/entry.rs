@@ -76,6 +76,14 @@ pub enum Body {
         /// When to try again, in milliseconds since the Unix epoch.
         retry_at_ms: i64,
     },
+    /// A model was asked and its answer was lost: it is asked again, and what was lost is paid for all the same. Written with
+    /// the line that says how the step's try ended.
+    CallLost {
+        /// Which step.
+        step: StepNo,
+        /// What is known of the call.
+        call: LostCall,
+    },
     /// A further try of an effect begins: on disk before it leaves, so that a death in it is seen. (The first try begins with
     /// `StepStarted`; reads and model calls need no such line.)
     StepRetried {
@@ -193,6 +201,7 @@ impl Body {
             Body::CustomerWrote { .. } => "customer_wrote",
             Body::StepStarted { .. } => "step_started",
             Body::StepDelayed { .. } => "step_delayed",
+            Body::CallLost { .. } => "call_lost",
             Body::StepRetried { .. } => "step_retried",
             Body::StepFinished { .. } => "step_finished",
             Body::Judged { .. } => "judged",
@@ -256,6 +265,14 @@ impl Work {
             Work::Tool { intent: Intent::SendFollowupEmail(mail), .. } => mail.after_s > 0,
             Work::Mail { .. } => false,
             Work::ReadFacts | Work::Route { .. } | Work::Model { .. } | Work::Tool { .. } | Work::Note { .. } => true,
+        }
+    }
+
+    /// The model that it asks, if it asks one.
+    pub fn model(&self) -> Option<&str> {
+        match self {
+            Work::Route { model } | Work::Model { model } => Some(model),
+            _ => None,
         }
     }
 
@@ -366,6 +383,26 @@ pub struct ModelCall {
     pub first_byte_ms: u64,
     /// Digest of the request that was sent.
     pub request_digest: String,
+}
+
+/// What is known of a model call whose answer was lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostCall {
+    /// Which model was asked.
+    pub model: String,
+    /// The vendor's id of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// Tokens, as far as known: as the stream told before it broke; after a death, the prompt of the same request when it was
+    /// asked again. What the lost answer itself was long is never known. Absent: nothing is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// What these tokens cost; absent when they, or the model's prices, are not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
+    /// The process died in the call: whether it left, and what it used, is taken from the call that repeated it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_death: bool,
 }
 
 /// What a person decides.

@@ -166,6 +166,9 @@ pub struct ApprovalRow {
     pub hold_until_ms: Option<i64>,
 }
 
+/// The kind of a call whose answer was lost.
+pub const LOST: &str = "lost";
+
 /// A model call, as the ledger of costs counts it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CallRow {
@@ -173,7 +176,7 @@ pub struct CallRow {
     pub step: StepNo,
     /// When it ended, in milliseconds since the Unix epoch.
     pub at_ms: i64,
-    /// `route` or `turn`.
+    /// `route` or `turn`; [`LOST`] for a call whose answer was lost.
     pub kind: String,
     /// Which model answered.
     pub model: String,

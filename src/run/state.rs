@@ -13,7 +13,7 @@ use crate::money::Cost;
 use crate::policy::facts::{ConfirmedEffect, Facts, Route};
 use crate::policy::{Judgement, RuleId, Verdict};
 use crate::run::cost::Usage;
-use crate::run::entry::{Body, Decision, Entry, Failure, FailureClass, ModelCall, Outcome, StepResult, Work};
+use crate::run::entry::{Body, Decision, Entry, Failure, FailureClass, LostCall, ModelCall, Outcome, StepResult, Work};
 use crate::run::handover;
 use crate::run::row::{ApprovalState, RunStatus};
 use crate::run::shadow;
@@ -282,6 +282,21 @@ pub struct RunState {
     pub cost: Cost,
     /// Calls whose price is not known.
     pub unpriced_calls: u32,
+    /// What of all this went for answers that were lost.
+    pub lost: Lost,
+}
+
+/// What was paid for answers that were lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lost {
+    /// Calls.
+    pub calls: u32,
+    /// Of these, calls of which no tokens are known.
+    pub unknown: u32,
+    /// Tokens, as far as known.
+    pub usage: Usage,
+    /// What they cost, where the price is known.
+    pub cost: Cost,
 }
 
 impl RunState {
@@ -334,6 +349,7 @@ impl RunState {
             usage: Usage::default(),
             cost: Cost::ZERO,
             unpriced_calls: 0,
+            lost: Lost::default(),
         };
         for entry in &entries[1..] {
             state.apply(entry)?;
@@ -378,6 +394,12 @@ impl RunState {
                 open.under_way = false;
                 open.unsure |= failure.class == FailureClass::Unknown;
                 open.touched_at = at;
+            }
+            Body::CallLost { step, call } => {
+                if !self.open.get(step).is_some_and(|open| open.work.model().is_some()) {
+                    return Err(format!("step {step} asks no model"));
+                }
+                self.count_lost(call);
             }
             Body::StepRetried { step, .. } => {
                 let open = self.open.get_mut(step).ok_or_else(|| format!("step {step} is not open"))?;
@@ -823,6 +845,23 @@ impl RunState {
         self.usage = self.usage + call.usage;
         match call.cost {
             Some(cost) => self.cost = self.cost + cost,
+            None => self.unpriced_calls += 1,
+        }
+    }
+
+    fn count_lost(&mut self, call: &LostCall) {
+        self.lost.calls += 1;
+        let Some(usage) = call.usage else {
+            self.lost.unknown += 1;
+            return;
+        };
+        self.usage = self.usage + usage;
+        self.lost.usage = self.lost.usage + usage;
+        match call.cost {
+            Some(cost) => {
+                self.cost = self.cost + cost;
+                self.lost.cost = self.lost.cost + cost;
+            }
             None => self.unpriced_calls += 1,
         }
     }

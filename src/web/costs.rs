@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::health::PrefixLine;
-use crate::journal::views::{CostTotals, Deaths, Kind, KindCosts, ModelCosts, ToolUse};
+use crate::journal::views::{CostTotals, Deaths, Kind, KindCosts, LostCalls, ModelCosts, ToolUse};
 use crate::money::group;
 use crate::usage::Usage;
 use crate::web::error::Error;
@@ -119,6 +119,7 @@ struct CostsPage {
     savings: Vec<Saving>,
     brakes: Vec<BrakeLine>,
     doubts: Vec<String>,
+    lost: Option<String>,
     prefixes: Vec<PrefixRow>,
     costliest: Vec<RunLine>,
     total_in: String,
@@ -135,7 +136,7 @@ pub(super) async fn page(
     let (days, period) = wanted.period();
     let since_ms = times.days_ago_ms(days - 1);
     let views = &web.app.views;
-    let Gathered { totals, by_day, by_model, tools, categories, ended, deaths } = gather(&web, since_ms).await?;
+    let Gathered { totals, by_day, by_model, tools, categories, ended, deaths, lost } = gather(&web, since_ms).await?;
     let (costliest, outcomes) = tokio::try_join!(
         views.costliest(since_ms, COSTLIEST_MAX),
         views.outcomes_by_day(since_ms, times.utc_offset_s()),
@@ -205,6 +206,7 @@ pub(super) async fn page(
         savings: savings(&by_model, deaths, spent, &web.app.settings),
         brakes: brakes(&web).await?,
         doubts: doubts(&web),
+        lost: lost_words(lost),
         prefixes: web.app.health.prefixes().iter().map(prefix_row).collect(),
         chart: bars(&chart_days, 230, label, |value| format!("${}", trim(value))),
         models: by_model
@@ -295,6 +297,8 @@ pub(super) async fn figures(
         "totals": {"runs": totals.runs, "resolved": totals.resolved, "calls": totals.calls, "tokens": totals.usage,
                    "unpriced_calls": totals.unpriced_calls, "cost_micros": spent},
         "deaths": {"count": found.deaths.count, "tokens": found.deaths.tokens, "cost_micros": found.deaths.cost_micros},
+        "lost": {"calls": found.lost.calls, "unknown": found.lost.unknown, "tokens": found.lost.tokens,
+                 "cost_micros": found.lost.cost_micros},
         "otherwise": savings,
         "brakes": brakes,
         "prefixes": web.app.health.prefixes().iter().map(prefix).collect::<Vec<_>>(),
@@ -327,11 +331,12 @@ struct Gathered {
     categories: Vec<KindCosts>,
     ended: Vec<KindCosts>,
     deaths: Deaths,
+    lost: LostCalls,
 }
 
 async fn gather(web: &Web, since_ms: i64) -> Result<Gathered, crate::journal::Error> {
     let views = &web.app.views;
-    let (totals, by_day, by_model, tools, categories, ended, deaths) = tokio::try_join!(
+    let (totals, by_day, by_model, tools, categories, ended, deaths, lost) = tokio::try_join!(
         views.cost_totals(since_ms),
         views.costs_by_day(since_ms, web.times().utc_offset_s()),
         views.costs_by_model(since_ms),
@@ -339,11 +344,28 @@ async fn gather(web: &Web, since_ms: i64) -> Result<Gathered, crate::journal::Er
         views.costs_by_kind(since_ms, Kind::Category),
         views.costs_by_kind(since_ms, Kind::Outcome),
         views.deaths(since_ms),
+        views.lost_calls(since_ms),
     )?;
-    Ok(Gathered { totals, by_day, by_model, tools, categories, ended, deaths })
+    Ok(Gathered { totals, by_day, by_model, tools, categories, ended, deaths, lost })
 }
 
 /// Models whose prices cannot be right.
+/// What went for answers that were lost; `None`: nothing.
+fn lost_words(lost: LostCalls) -> Option<String> {
+    (lost.calls > 0).then(|| {
+        let unknown = match lost.unknown {
+            0 => String::new(),
+            n => format!("; of {n} nothing is known"),
+        };
+        format!(
+            "{} of {} tokens, {}{unknown}",
+            format::count(lost.calls, "call", "calls"),
+            group(lost.tokens),
+            format::dollars(lost.cost_micros)
+        )
+    })
+}
+
 fn doubts(web: &Web) -> Vec<String> {
     let found = web.app.settings.prices.doubts();
     found.into_iter().map(|(model, why)| format!("the prices of {model} cannot be right: {why}")).collect()

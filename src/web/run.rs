@@ -12,7 +12,7 @@ use crate::ids::{RunId, StepNo, ToolCallId};
 use crate::journal;
 use crate::money::group;
 use crate::policy::{Judgement, Verdict};
-use crate::run::entry::{Body, Entry, ModelCall, StepResult, Work};
+use crate::run::entry::{Body, Entry, LostCall, ModelCall, StepResult, Work};
 use crate::run::row::{ApprovalState, RunRow};
 use crate::web::error::Error;
 use crate::web::format::{self, Moment, Times};
@@ -199,7 +199,7 @@ fn figures(row: &RunRow, timeline: &Timeline) -> Vec<(&'static str, String, Stri
         ("Steps", row.steps.to_string(), retried),
         ("Tokens in", group(row.usage.prompt()), format!("{} out", group(row.usage.output))),
         ("Read from cache", format::percent(row.usage.cache_read, row.usage.prompt()), String::new()),
-        ("Cost", run_cost(row), String::new()),
+        ("Cost", run_cost(row), timeline.lost.clone()),
     ]
 }
 
@@ -271,6 +271,7 @@ fn detail(entries: &[Entry], wanted: StepNo, timeline: &Timeline, times: &Times)
                     format!("{attempt}: {}: {}; again at {}", failure.vendor, failure.message, again.text),
                 );
             }
+            Body::CallLost { step, call } if *step == wanted => detail.add("Lost answer", lost(call)),
             Body::StepFinished { step, result, took_ms } if *step == wanted => {
                 detail.add("Took", format::duration(*took_ms));
                 finished(&mut detail, result);
@@ -388,6 +389,16 @@ fn finished(detail: &mut Detail, result: &StepResult) {
             detail.output = failure.message.clone();
         }
     }
+}
+
+/// What is known of an answer that was lost.
+fn lost(call: &LostCall) -> String {
+    let how = if call.by_death { "the process ended in the call" } else { "the answer broke off" };
+    let id = call.request_id.as_ref().map_or_else(String::new, |id| format!("; request {id}"));
+    let Some(usage) = call.usage else { return format!("{how}; what it used is not known{id}") };
+    let from = if call.by_death { ", as its repetition" } else { "" };
+    let cost = call.cost.map_or_else(|| "price not known".to_owned(), |cost| cost.to_string());
+    format!("{how}; {} tokens in{from}, {} out at least: {cost}{id}", group(usage.prompt()), group(usage.output))
 }
 
 fn of_call(detail: &mut Detail, call: &ModelCall) {

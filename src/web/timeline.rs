@@ -2,8 +2,9 @@
 //! long waits, so that one lunch break does not hide every other bar.
 
 use crate::ids::StepNo;
+use crate::money::Cost;
 use crate::policy::Verdict;
-use crate::run::entry::{Body, Decision, Entry, Outcome, StepResult, Work};
+use crate::run::entry::{Body, Decision, Entry, LostCall, Outcome, StepResult, Work};
 use crate::web::format::{self, Times};
 use crate::web::parts::{Names, Tick};
 
@@ -81,6 +82,8 @@ pub(super) struct Timeline {
     pub(super) lines: Vec<String>,
     pub(super) active_ms: u64,
     pub(super) retries: u32,
+    /// What went for answers that were lost, in words; empty: nothing.
+    pub(super) lost: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,6 +132,7 @@ pub(super) fn build(entries: &[Entry], chosen: Option<StepNo>, times: &Times, na
     let mut drafts: Vec<Draft> = Vec::new();
     let mut turn = 0;
     let mut retries = 0;
+    let mut lost: Vec<&LostCall> = Vec::new();
     let mut closed_at = None;
     for entry in entries {
         let at = entry.at_ms;
@@ -148,6 +152,12 @@ pub(super) fn build(entries: &[Entry], chosen: Option<StepNo>, times: &Times, na
                     draft.spans.push(Span { from, to: at, kind: Kind::BadTry });
                     draft.since = Some(*retry_at_ms);
                     draft.row.hint = format!("{} did not do it, tried again", format::sentence(&failure.vendor));
+                }
+            }
+            Body::CallLost { step, call } => {
+                lost.push(call);
+                if let Some(draft) = last_of(&mut drafts, *step) {
+                    draft.row.hint = "an answer was lost, asked again".to_owned();
                 }
             }
             Body::StepFinished { step, result, took_ms } => {
@@ -245,7 +255,21 @@ pub(super) fn build(entries: &[Entry], chosen: Option<StepNo>, times: &Times, na
             }
         }
     }
-    lay_out(drafts, chosen, retries)
+    Timeline { lost: lost_words(&lost), ..lay_out(drafts, chosen, retries) }
+}
+
+/// "1 lost answer wasted $0.0021", as far as known.
+fn lost_words(lost: &[&LostCall]) -> String {
+    if lost.is_empty() {
+        return String::new();
+    }
+    let cost = lost.iter().filter_map(|call| call.cost).fold(Cost::ZERO, |sum, cost| sum + cost);
+    let wasted = match lost.iter().filter(|call| call.cost.is_none()).count() {
+        0 => format!("wasted {cost}"),
+        n if n == lost.len() => "wasted tokens that are not known".to_owned(),
+        _ => format!("wasted {cost} and tokens that are not known"),
+    };
+    format!("{} {wasted}", format::count(lost.len() as u64, "lost answer", "lost answers"))
 }
 
 impl Draft {
@@ -482,5 +506,6 @@ fn lay_out(drafts: Vec<Draft>, chosen: Option<StepNo>, retries: u32) -> Timeline
         ticks,
         active_ms: active.max(0.0) as u64,
         retries,
+        lost: String::new(),
     }
 }

@@ -9,7 +9,7 @@ use deskhand::config::{Config, Layers};
 use deskhand::ids::{RunId, TicketId};
 use deskhand::journal::Journal;
 use deskhand::run::decide;
-use deskhand::run::entry::{Decision, Entry};
+use deskhand::run::entry::{Body, Decision, Entry};
 use deskhand::run::row::RunStatus;
 use deskhand::run::state::RunState;
 use deskhand::sim::world::{Event, TicketUpdate};
@@ -265,10 +265,12 @@ pub async fn state(journal: &dyn Journal, run: &RunId) -> RunState {
 }
 
 /// What entries say, without what differs from one time to the next: times, ids of calls and requests, and what the vendors'
-/// records say (the world goes on where it was: a resumed run reads the refund that it made itself before the cut).
+/// records say (the world goes on where it was: a resumed run reads the refund that it made itself before the cut). A call
+/// that was lost in the cut is only in the one that was cut.
 pub fn shape(entries: &[Entry]) -> Vec<String> {
     entries
         .iter()
+        .filter(|entry| !matches!(entry.body, Body::CallLost { .. }))
         .map(|entry| {
             let mut value = serde_json::to_value(entry).expect("an entry serialises");
             scrub(&mut value);

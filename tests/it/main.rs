@@ -10,6 +10,7 @@ mod effects;
 mod harness;
 mod intake;
 mod line;
+mod lost;
 mod model;
 mod people;
 mod restored;

@@ -52,7 +52,7 @@ async fn a_refund_above_the_limit_waits_and_is_made_once_approved() {
 }
 
 /// The journal as it stood after its first `kept` entries, in a folder of its own.
-async fn journal_cut_after(entries: &[Entry], kept: usize) -> tempfile::TempDir {
+pub async fn journal_cut_after(entries: &[Entry], kept: usize) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let journal = SqliteJournal::open(folder.path()).unwrap();
     let (_, opened, rows) = Draft::open(entries[..1].to_vec()).unwrap().take();

@@ -14,8 +14,8 @@ use crate::ids::{ApprovalId, RunId, TicketId};
 use crate::journal::Error;
 use crate::journal::accounts::AuditLine;
 use crate::journal::views::{
-    ApprovalFilter, CategoryRow, CostTotals, Counts, DayOutcomes, Deaths, FirstAnswer, Kind, KindCosts, ModelCosts,
-    RunFilter, ToolUse, Views,
+    ApprovalFilter, CategoryRow, CostTotals, Counts, DayOutcomes, Deaths, FirstAnswer, Kind, KindCosts, LostCalls,
+    ModelCosts, RunFilter, ToolUse, Views,
 };
 use crate::run::row::{ApprovalRow, RunRow, RunStatus};
 
@@ -295,6 +295,16 @@ fn costs_by_kind(connection: &Connection, since_ms: i64, kind: Kind) -> Result<V
     Ok(found.collect::<Result<_, _>>()?)
 }
 
+fn lost_calls(connection: &Connection, since_ms: i64) -> Result<LostCalls, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT ifnull(sum(calls), 0), ifnull(sum(unknown_calls), 0), ifnull(sum(tokens), 0), ifnull(sum(cost_micros), 0)
+         FROM lost_sums WHERE quarter >= ?1",
+    )?;
+    Ok(statement.query_row([since_ms.div_euclid(QUARTER_MS)], |row| {
+        Ok(LostCalls { calls: row.get(0)?, unknown: row.get(1)?, tokens: row.get(2)?, cost_micros: row.get(3)? })
+    })?)
+}
+
 fn deaths(connection: &Connection, since_ms: i64) -> Result<Deaths, Fault> {
     // The few rows there are.
     let mut statement = connection.prepare_cached(
@@ -431,6 +441,10 @@ impl Views for SqliteJournal {
 
     async fn deaths(&self, since_ms: i64) -> Result<Deaths, Error> {
         self.read(move |connection| deaths(connection, since_ms)).await
+    }
+
+    async fn lost_calls(&self, since_ms: i64) -> Result<LostCalls, Error> {
+        self.read(move |connection| lost_calls(connection, since_ms)).await
     }
 
     async fn runs_by_model(&self, since_ms: i64) -> Result<Vec<(String, u64)>, Error> {

@@ -396,7 +396,7 @@ impl RunState {
                 open.touched_at = at;
             }
             Body::CallLost { step, call } => {
-                if !self.open.get(step).is_some_and(|open| open.work.model().is_some()) {
+                if self.open.get(step).is_none_or(|open| open.work.model().is_none()) {
                     return Err(format!("step {step} asks no model"));
                 }
                 self.count_lost(call);

@@ -120,7 +120,7 @@ async fn two_hundred_runs_at_fifty_requests_a_minute_make_no_storm_and_all_end_w
         if there && rows.iter().all(rests) {
             let waiting = rows.iter().filter(|row| row.status == RunStatus::WaitingVendor);
             let next_ms = waiting.filter_map(|row| row.wake_ms).min().unwrap();
-            desk.clock.advance_to(Timestamp::from_millisecond(next_ms).unwrap());
+            desk.clock.advance_to(Timestamp::from_millisecond(next_ms + 2_000).unwrap());
         }
         desk.clock.sleep(Duration::from_millis(10)).await;
     }

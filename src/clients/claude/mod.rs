@@ -188,8 +188,8 @@ impl Claude {
     }
 
     /// One call. `body` is the whole request, with `"stream": true`; it is sent as it stands, so that its digest can be kept.
-    /// `heard` is told what is left of the rate limits as soon as the answer's head is there, whatever its status.
-    pub async fn send(&self, body: String, heard: impl FnOnce(&Limits)) -> Result<Answer, CallError> {
+    /// `told` hears what is left of the rate limits as soon as the answer's head is there, whatever its status.
+    pub async fn send(&self, body: String, told: impl FnOnce(&Limits)) -> Result<Answer, CallError> {
         let watch = self.clock.stopwatch();
         let request = self.request(Method::POST, "/v1/messages").header("content-type", "application/json").body(body);
         let patience = self.settings.first_byte_timeout;
@@ -201,7 +201,7 @@ impl Claude {
         };
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
-        heard(&limits(&headers));
+        told(&limits(&headers));
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let request_id = text("request-id").map(str::to_owned);
         let streamed = text("content-type").is_some_and(|kind| kind.starts_with("text/event-stream"));

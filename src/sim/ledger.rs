@@ -60,6 +60,10 @@ pub(super) struct Line {
 pub(super) struct Ledger {
     file: File,
     path: PathBuf,
+    /// Up to here it holds whole lines, in bytes.
+    len: u64,
+    /// Half a line stands behind that: a write that did not end.
+    is_torn: bool,
 }
 
 impl Ledger {
@@ -86,17 +90,42 @@ impl Ledger {
             let bad = |source| Error::BadLine { path: path.to_owned(), line: index + 1, source };
             lines.push(serde_json::from_slice(line).map_err(bad)?);
         }
-        Ok((Self { file, path: path.to_owned() }, lines))
+        Ok((Self { file, path: path.to_owned(), len: whole as u64, is_torn: false }, lines))
     }
 
     pub(super) fn path(&self) -> PathBuf {
         self.path.clone()
     }
 
-    /// Appends one event in one write.
+    /// Appends one event in one write. One that fails, on a full disk, can be given again: nothing of it stays.
     pub(super) fn append(&mut self, line: &Line) -> Result<(), Error> {
         let mut text = serde_json::to_vec(line).expect("events hold only texts, numbers and JSON");
         text.push(b'\n');
-        self.file.write_all(&text).map_err(|source| Error::Io { path: self.path.clone(), source })
+        let written = self.cut().and_then(|()| {
+            self.is_torn = true;
+            self.file.write_all(&text)
+        });
+        if let Err(source) = written {
+            let _ = self.cut(); // Tried again before the next line.
+            return Err(Error::Io { path: self.path.clone(), source });
+        }
+        self.is_torn = false;
+        self.len += text.len() as u64;
+        Ok(())
+    }
+
+    /// Puts another open file in the place of this one's.
+    #[cfg(test)]
+    pub(super) fn swap(&mut self, file: File) {
+        self.file = file;
+    }
+
+    /// Takes half a line off the end.
+    fn cut(&mut self) -> std::io::Result<()> {
+        if self.is_torn {
+            self.file.set_len(self.len)?;
+            self.is_torn = false;
+        }
+        Ok(())
     }
 }

@@ -238,7 +238,8 @@ fn app(world: &Arc<World>, faults: &FaultBox, latency: Latency, model_limits: cl
             let pause = latency::Pause::new(latency, world.clock().clone(), world.seed());
             counted = counted.layer(from_fn_with_state(pause, latency::pause));
         }
-        app = app.nest(&format!("/{vendor}"), counted.layer(from_fn_with_state(layer, faults::around)));
+        let faulty = counted.layer(from_fn_with_state(layer, faults::around));
+        app = app.nest(&format!("/{vendor}"), faulty.layer(from_fn_with_state(world.clone(), on_file)));
     }
     let own = Router::new()
         .route("/_world", get(show_world))
@@ -349,6 +350,18 @@ async fn count(State((world, vendor)): State<(Arc<World>, &'static str)>, reques
     let event = world::Event::Counted { vendor: vendor.to_owned(), route: format!("{method} {path}"), add };
     world.lock().apply(event);
     response
+}
+
+/// Lets no answer leave whose deed is not on file. Before the deed it is a refusal; after it, an answer that says nothing of it:
+/// whoever asks must look whether it happened.
+async fn on_file(State(world): State<Arc<World>>, request: Request, next: Next) -> Response {
+    let no_room =
+        || (StatusCode::SERVICE_UNAVAILABLE, "the simulated world cannot be written down: free space on its disk\n");
+    if !world.is_on_file() {
+        return no_room().into_response();
+    }
+    let response = next.run(request).await;
+    if world.is_on_file() { response } else { no_room().into_response() }
 }
 
 type Own = State<(Arc<World>, FaultBox)>;

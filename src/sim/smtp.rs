@@ -155,6 +155,9 @@ impl Session {
                 _ => return reply("555 5.5.4 no such parameter"),
             }
         }
+        if !self.world.is_on_file() {
+            return reply("451 4.3.1 no room to keep it, try again");
+        }
         let strikes = self.faults.strike(&Ask { vendor: "smtp", ..Ask::default() });
         if strikes.has("421") {
             return After::Quit("421 4.3.2 closing, try later".to_owned());
@@ -218,6 +221,9 @@ impl Session {
             world.apply(Event::Counted { vendor: "smtp".to_owned(), route: "DATA".to_owned(), add });
             world.mails.len()
         };
+        if !self.world.is_on_file() {
+            return After::Break;
+        }
         if let Some(strike) = strikes.get("late_after") {
             self.world.clock().sleep(strike.millis()).await;
         }

@@ -196,3 +196,42 @@ async fn a_restart_keeps_token_and_truth() {
         "the token still holds"
     );
 }
+
+/// A disk that is full: what cannot be written down is not answered, and is written in order when there is room again.
+#[tokio::test]
+async fn while_the_ledger_cannot_be_written_no_vendor_answers_and_nothing_is_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("world.jsonl");
+    let mut with_ledger = options();
+    with_ledger.ledger = Some(path.clone());
+    let clock = with_ledger.clock.clone();
+    let sim = Sim::start(with_ledger).await.unwrap();
+    let auth = format!("authorization: Bearer {}\r\n", token(&sim).await);
+    let ask = async || http(&sim, "GET", "/zendesk/api/v2/tickets/1.json", &auth, "").await.unwrap().0;
+    let asked = || sim.world().counter("zendesk", "GET /tickets/{id}", "requests");
+    assert_eq!((ask().await, asked()), (200, 1));
+
+    // Open to be read alone: every write fails.
+    sim.world().swap_ledger(std::fs::File::open(&path).unwrap());
+    let before = std::fs::read_to_string(&path).unwrap();
+    assert_eq!((ask().await, asked()), (503, 2), "it happened, and nobody is told");
+    assert_eq!((ask().await, asked()), (503, 2), "it is refused before it happens");
+    clock.advance(Duration::from_secs(600)); // Tickets arrive all the same.
+    assert_eq!(http(&sim, "POST", "/stripe/v1/refunds", "", "").await.unwrap().0, 503);
+    let mut mail = TcpStream::connect(sim.smtp_address()).await.unwrap();
+    mail.write_all(b"EHLO desk\r\nMAIL FROM:<a@tiny.example>\r\nQUIT\r\n").await.unwrap();
+    let mut said = String::new();
+    mail.read_to_string(&mut said).await.unwrap();
+    assert!(said.contains("451 4.3.1 no room"), "{said}");
+
+    // The first write was cut off in its middle.
+    std::fs::write(&path, format!("{before}{{\"at\":")).unwrap();
+    sim.world().swap_ledger(std::fs::OpenOptions::new().append(true).open(&path).unwrap());
+    assert_eq!((ask().await, asked()), (200, 3));
+    let lived = sim.world().snapshot();
+    sim.shutdown().await;
+    let files = options().world;
+    let again = World::open(files, clock, 7, Arrivals::default(), Some(&path)).unwrap();
+    assert_eq!(again.snapshot(), lived);
+    assert_eq!(again.lock().tickets.len(), 3);
+}

@@ -20,6 +20,7 @@ mod tests;
 pub(in crate::sim) mod text;
 mod tickets;
 
+use std::collections::VecDeque;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -57,8 +58,36 @@ pub struct World {
 struct Inner {
     state: State,
     ledger: Option<Ledger>,
-    /// A write to the ledger that failed; the world stops changing, for its truth would be lost.
-    broken: bool,
+    /// What happened and could not be written yet, on a full disk; in order. While something waits, the vendors refuse.
+    waiting: VecDeque<Line>,
+}
+
+impl Inner {
+    /// Writes what waits. `false`: it still cannot be written.
+    fn catch_up(&mut self) -> bool {
+        let Some(ledger) = self.ledger.as_mut().filter(|_| !self.waiting.is_empty()) else { return true };
+        while let Some(line) = self.waiting.front() {
+            if ledger.append(line).is_err() {
+                return false; // Said when it began.
+            }
+            self.waiting.pop_front();
+        }
+        tracing::warn!("the world's ledger is written again, and holds all that happened");
+        true
+    }
+
+    /// Puts a line on file, behind those that wait.
+    fn write_down(&mut self, line: &Line) {
+        if !self.catch_up() {
+            self.waiting.push_back(line.clone());
+            return;
+        }
+        let Some(ledger) = self.ledger.as_mut() else { return };
+        if let Err(error) = ledger.append(line) {
+            tracing::error!(%error, "the simulated vendors refuse everything until their world's ledger can be written");
+            self.waiting.push_back(line.clone());
+        }
+    }
 }
 
 /// The locked world: read the state through it, change it with [`Guard::apply`].
@@ -88,12 +117,7 @@ impl Guard<'_> {
     fn apply_at(&mut self, at: Timestamp, event: Event) {
         let line = Line { at, event };
         let inner = &mut *self.inner;
-        if let Some(ledger) = inner.ledger.as_mut().filter(|_| !inner.broken)
-            && let Err(error) = ledger.append(&line)
-        {
-            inner.broken = true;
-            tracing::error!(%error, "the world's ledger is not written any more: a restart would forget what happens now");
-        }
+        inner.write_down(&line);
         inner.state.apply(line.at, &line.event);
     }
 
@@ -155,7 +179,7 @@ impl World {
         for line in &lines {
             state.apply(line.at, &line.event);
         }
-        let inner = Inner { state, ledger, broken: false };
+        let inner = Inner { state, ledger, waiting: VecDeque::new() };
         let world = Self { inner: Mutex::new(inner), clock, files, seed, resume };
         if started.is_none() {
             let event = Event::Started { world: world.files.name.clone(), seed };
@@ -207,6 +231,18 @@ impl World {
         let to_s = if world.skew_s == by_s { 0 } else { by_s };
         let by_s = to_s - world.skew_s;
         world.apply(Event::ClockJumped { by_s });
+    }
+
+    /// Puts another open file in the place of the ledger's.
+    #[cfg(test)]
+    pub(in crate::sim) fn swap_ledger(&self, file: std::fs::File) {
+        self.lock_without_tick().inner.ledger.as_mut().unwrap().swap(file);
+    }
+
+    /// Whether all that happened is on file, where there is a file; tries to write what waits. While it is not, an answer must
+    /// not leave: a process that is killed would find a world in which the deed was never done.
+    pub fn is_on_file(&self) -> bool {
+        self.lock_without_tick().inner.catch_up()
     }
 
     /// Lets everything happen that is due: arrivals, and what follows on them.

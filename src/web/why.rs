@@ -16,6 +16,9 @@ const COUNTED_MAX: u32 = 1_000;
 /// So many of the tickets that were set aside are named.
 const ASIDE_NAMED_MAX: usize = 5;
 
+/// So much is shown of what a vendor said, in characters: an error of ours is shorter, a page of HTML is not.
+const HEARD_MAX: usize = 300;
+
 /// One reason.
 #[derive(Debug, Clone)]
 pub(super) struct Reason {
@@ -150,13 +153,26 @@ fn of_vendor(vendor: &'static str, trouble: &Trouble, rows: &[RunRow], times: &T
     let more = format!(
         "{}; they go on by themselves. Last heard: {}",
         format::sentence(&waiting_for(rows, vendor)),
-        format::clip(&trouble.said, 120)
+        heard(&trouble.said)
     );
     Reason { vendor, ..reason("vendor", words, more, Some(trouble.since_ms), times) }
 }
 
+/// What was heard, on one line: without the advice for whoever reads the log, and cut only where a sentence or a word ends.
+fn heard(said: &str) -> String {
+    let what = said.split("\nhint: ").next().unwrap_or_default();
+    let line = what.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = line.trim_end_matches('.');
+    let Some((end, _)) = line.char_indices().nth(HEARD_MAX) else { return line.to_owned() };
+    let kept = &line[..end];
+    match kept.rfind(". ") {
+        Some(at) => kept[..at].to_owned(),
+        None => format!("{} …", kept.rsplit_once(' ').map_or(kept, |(words, _)| words)),
+    }
+}
+
 fn of_intake(trouble: &Trouble, times: &Times) -> Reason {
-    let more = format!("{}. None is lost: they are read as soon as it works", format::clip(&trouble.said, 120));
+    let more = format!("{}. None is lost: they are read as soon as it works", heard(&trouble.said));
     reason("intake", "New tickets cannot be read".to_owned(), more, Some(trouble.since_ms), times)
 }
 
@@ -172,7 +188,7 @@ fn of_aside(aside: &[Aside], times: &Times) -> Option<Reason> {
         "{} {}: {}. They are tried again every minute; the others go on",
         if aside.len() == 1 { "Ticket" } else { "Tickets" },
         named.join(", "),
-        format::clip(first.why.trim_end_matches('.'), 160)
+        heard(&first.why)
     );
     Some(reason("aside", words, more, Some(first.since_ms), times))
 }
@@ -214,4 +230,23 @@ async fn refund_days(web: &Web, times: &Times) -> Result<Vec<Reason>, journal::E
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_heard_is_shown_without_its_hint_and_not_cut_inside_a_word() {
+        let check = |said: &str, expected: &str| assert_eq!(heard(said), expected);
+        check(
+            "Zendesk refused: the token is not valid\nhint: make a new one",
+            "Zendesk refused: the token is not valid",
+        );
+        check("two\nlines.", "two lines");
+        let sentence = "It is away. ".repeat(40);
+        check(&sentence, sentence[..299].trim_end_matches(['.', ' ']));
+        let words = "word ".repeat(100);
+        check(&words, &format!("{} …", "word ".repeat(60).trim_end()));
+    }
 }

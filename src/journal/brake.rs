@@ -62,13 +62,20 @@ pub struct Pulled {
     pub at_ms: i64,
 }
 
-/// The strongest brake among these switches.
-pub fn strongest(switches: Vec<Switch>) -> Option<Pulled> {
+/// The brakes among these switches, the weakest first.
+pub fn all(switches: Vec<Switch>) -> Vec<Pulled> {
     let brakes = switches.into_iter().filter_map(|switch| {
         let Switch { name, value: reason, by, at_ms } = switch;
         Some(Pulled { brake: Brake::parse(&name)?, reason, by, at_ms })
     });
-    brakes.max_by_key(|pulled| pulled.brake)
+    let mut brakes: Vec<Pulled> = brakes.collect();
+    brakes.sort_by_key(|pulled| pulled.brake);
+    brakes
+}
+
+/// The strongest brake among these switches.
+pub fn strongest(switches: Vec<Switch>) -> Option<Pulled> {
+    all(switches).pop()
 }
 
 /// The strongest brake that is pulled now.

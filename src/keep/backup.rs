@@ -10,10 +10,13 @@ use crate::clock::Clock;
 use crate::journal::accounts::Accounts;
 use crate::journal::sqlite::{SqliteJournal, backup};
 use crate::journal::{self};
-use crate::keep::{size, stamp, when};
+use crate::keep::{count, entries, size, stamp, when};
 
 /// Where backups go in the data folder.
 pub const FOLDER: &str = "backups";
+
+/// So many backups can be made within one second.
+const NAMES_MAX: u32 = 99;
 
 /// Why there is no backup.
 #[derive(Debug, thiserror::Error)]
@@ -48,15 +51,12 @@ pub struct Made {
 /// Copies the journal of `data` to `to` (a file that is not there yet, or a folder; the data folder's own `backups` when it
 /// is not given), verifies the copy, and keeps the newest `keep` backups of that folder, this one included.
 pub async fn run(data: &Path, to: Option<&Path>, keep: Option<usize>, clock: &Clock) -> Result<Made, Error> {
-    backup::must_be_there(data)?;
+    backup::must_be_there(data, "copied")?;
     let place = to.map_or_else(|| data.join(FOLDER), Path::to_owned);
     let named = to.is_some() && !place.is_dir() && place.extension().is_some();
     let (folder, file) = match named {
         true => (place.parent().unwrap_or(Path::new(".")).to_owned(), place),
-        false => {
-            let name = format!("deskhand-{}.db", stamp(clock.now()));
-            (place.clone(), place.join(name))
-        }
+        false => (place.clone(), free_name(&place, &stamp(clock.now()))),
     };
     let wrong = |path: &Path| {
         let path = path.display().to_string();
@@ -81,6 +81,25 @@ pub async fn run(data: &Path, to: Option<&Path>, keep: Option<usize>, clock: &Cl
     Ok(Made { file, holds, removed })
 }
 
+/// A name that is not taken; of backups within one second, the later ones carry a number.
+fn free_name(folder: &Path, stamp: &str) -> PathBuf {
+    let first = folder.join(format!("deskhand-{stamp}.db"));
+    let later = (2..=NAMES_MAX).map(|n| folder.join(format!("deskhand-{stamp}-{n}.db")));
+    std::iter::once(first.clone()).chain(later).find(|file| !file.exists()).unwrap_or(first)
+}
+
+/// When a backup of ours was made, by its name: the second, and which of that second.
+fn made_at(path: &Path) -> Option<(String, u32)> {
+    let name = path.file_name()?.to_str()?;
+    let middle = name.strip_prefix("deskhand-")?.strip_suffix(".db")?;
+    let (stamp, n) = match middle.split_once('-') {
+        Some((stamp, n)) => (stamp, n.parse().ok()?),
+        None => (middle, 1),
+    };
+    let is_stamp = stamp.len() == 16 && stamp.ends_with('Z') && stamp.as_bytes()[8] == b'T';
+    is_stamp.then(|| (stamp.to_owned(), n))
+}
+
 /// Leaves a line in the audit trail, by which `check` sees how old the newest backup is. The backup is good without it: on a
 /// full disk there is all the more need of one.
 async fn note(data: &Path, file: &Path, clock: &Clock) {
@@ -98,19 +117,16 @@ async fn note(data: &Path, file: &Path, clock: &Clock) {
     }
 }
 
-/// Backups of ours in a folder, oldest first: their names sort by time.
+/// Backups of ours in a folder, oldest first, by the time in their names.
 pub fn list(folder: &Path) -> Result<Vec<PathBuf>, std::io::Error> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let middle = name.strip_prefix("deskhand-").and_then(|rest| rest.strip_suffix(".db"));
-        let is_stamp = |text: &str| text.len() == 16 && text.ends_with('Z') && text.as_bytes()[8] == b'T';
-        if middle.is_some_and(is_stamp) {
+        if made_at(&path).is_some() {
             found.push(path);
         }
     }
-    found.sort();
+    found.sort_by_key(|path| made_at(path));
     Ok(found)
 }
 
@@ -128,11 +144,11 @@ impl Made {
     pub fn text(&self) -> String {
         let holds = &self.holds;
         let mut text = format!(
-            "backup    {}\nholds     {} entries of {} runs ({} not ended, {} waiting for approval), the newest of {}\n\
+            "backup    {}\nholds     {} of {} ({} not ended, {} waiting for approval), the newest of {}\n\
              verified  whole, {}",
             self.file.display(),
-            holds.entries,
-            holds.runs,
+            entries(holds.entries),
+            count(holds.runs, "run"),
             holds.open,
             holds.waiting,
             when(holds.newest_ms),

@@ -8,8 +8,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::journal::sqlite::{Room, inspect};
-use crate::keep::{backup, size, when};
+use crate::journal::Error;
+use crate::journal::brake::Pulled;
+use crate::journal::sqlite::{Room, backup as journal_file, inspect};
+use crate::keep::{WORLD_LEDGER, backup, count, size, when};
 
 /// Above this the write-ahead log is worth a word: it is copied into the file every 4 MiB.
 const WAL_BYTES_WARN: u64 = 64 << 20;
@@ -86,8 +88,8 @@ impl Report {
                 text += &format!("                    fix: {fix}\n");
             }
         }
-        let count = |verdict| self.lines.iter().filter(|line| line.verdict == verdict).count();
-        text + &match (count(Verdict::Fail), count(Verdict::Warn)) {
+        let so_many = |verdict| self.lines.iter().filter(|line| line.verdict == verdict).count();
+        text + &match (so_many(Verdict::Fail), so_many(Verdict::Warn)) {
             (0, 0) => "everything is as it should be".to_owned(),
             (failed, warned) => format!("{failed} failed, {warned} to look at"),
         }
@@ -101,26 +103,59 @@ impl Report {
 
 /// Looks at a data folder, its disk and its journal. Reads the whole journal; changes nothing. Blocks.
 pub fn data(folder: &Path, now: Timestamp) -> Vec<Line> {
+    let there = journal_file::must_be_there(folder, "read");
     let Ok(found) = folder.metadata() else {
-        let fix = "check `data_dir` or --data; `deskhand serve` makes the folder at its first start";
-        return vec![Line::fail("folder", format!("`{}` cannot be looked at", folder.display()), fix)];
+        return vec![match there {
+            Err(error) => failed("folder", &error),
+            Ok(()) => Line::fail("folder", format!("`{}` cannot be looked at", folder.display()), "look at its rights"),
+        }];
     };
     let looked = inspect::folder(folder);
-    let mut lines = vec![rights(folder, found.permissions().mode()), process(&looked)];
-    lines.extend(disk(&looked));
-    if looked.database_bytes.is_none() {
-        lines.push(Line::fail("journal", "there is none in the folder", "start `deskhand serve`, or restore a backup"));
+    let mut lines = Vec::new();
+    if let Err(error) = &there {
+        // Who may not read it must not be told that there is nothing: a restore would put the journal aside.
+        if looked.database_bytes.is_none() && folder.read_dir().is_ok() {
+            lines.extend([rights(folder, found.permissions().mode()), process(&looked)]);
+            lines.extend(disk(&looked));
+            let fix = "check `data_dir` or --data; start `deskhand serve`, or restore a backup";
+            lines.push(Line::fail("journal", "there is none in the folder", fix));
+        } else {
+            lines.push(failed("folder", error));
+        }
         return lines;
     }
-    match inspect::content(folder, now.as_millisecond()) {
-        Ok(content) => lines.extend(journal(folder, &content, looked.in_use, now)),
-        Err(error) => {
-            let text = error.to_string();
-            let (says, fix) = text.split_once("\nhint: ").unwrap_or((&text, "see the words above"));
-            lines.push(Line::fail("journal", says, fix));
+    lines.extend([rights(folder, found.permissions().mode()), process(&looked)]);
+    let of_disk = disk(&looked);
+    let is_held =
+        looked.read_only || of_disk.iter().any(|line| line.verdict == Verdict::Fail || line.what == "reserve");
+    lines.extend(of_disk);
+    let is_world = folder.join(WORLD_LEDGER).exists();
+    let by = if is_world { inspect::Now::World } else { inspect::Now::Clock { ms: now.as_millisecond() } };
+    match inspect::content(folder, by) {
+        Ok(content) => {
+            let scene = Scene { folder, in_use: looked.in_use, disk_holds: is_held, is_world, now };
+            lines.extend(journal(&content, &scene));
         }
+        Err(error) => lines.push(failed("journal", &error)),
     }
     lines
+}
+
+/// What stands around a journal.
+struct Scene<'a> {
+    folder: &'a Path,
+    in_use: bool,
+    disk_holds: bool,
+    /// A demo's: its journal keeps a simulated world's time.
+    is_world: bool,
+    now: Timestamp,
+}
+
+/// An error, with its hint as the fix.
+fn failed(what: &'static str, error: &Error) -> Line {
+    let text = error.to_string();
+    let (says, fix) = text.split_once("\nhint: ").unwrap_or((&text, "see the words above"));
+    Line::fail(what, says, fix)
 }
 
 fn rights(folder: &Path, mode: u32) -> Line {
@@ -144,6 +179,11 @@ fn disk(looked: &inspect::Folder) -> Vec<Line> {
     let mut lines = Vec::new();
     let fix = "free space on the disk of the data folder, or move the folder";
     lines.push(match looked.free_bytes {
+        _ if looked.read_only => Line::fail(
+            "disk",
+            "it is read-only: nothing can be written down, and nothing is started",
+            "look at the kernel's log for why, and mount it writable; `deskhand backup DEST` copies to another disk",
+        ),
         None => Line::warn("disk", "the system does not say how much is free", "look with `df`"),
         Some(free) if free < room.needed_bytes(looked.reserve) => {
             let needed = size(room.needed_bytes(looked.reserve));
@@ -167,7 +207,7 @@ fn disk(looked: &inspect::Folder) -> Vec<Line> {
     lines
 }
 
-fn journal(folder: &Path, content: &inspect::Content, in_use: bool, now: Timestamp) -> Vec<Line> {
+fn journal(content: &inspect::Content, scene: &Scene<'_>) -> Vec<Line> {
     let restore = "stop deskhand, keep a copy of the data folder, restore the newest backup";
     let or_pass = |what, found: &Option<String>, fine: String, fix: &str| match found {
         None => Line::pass(what, fine),
@@ -184,25 +224,60 @@ fn journal(folder: &Path, content: &inspect::Content, in_use: bool, now: Timesta
         list(
             "runs",
             &content.broken,
-            format!("{} hold together, {} have not ended", content.runs.0, content.runs.1),
-            restore,
+            format!("{} hold together, {} not ended", count(content.runs.0, "run"), content.runs.1),
+            &format!(
+                "{restore}. Rows beside the entries alone are written anew by restoring the journal itself:\n\
+                 \x20                        deskhand restore {0}/deskhand.db --data {0}",
+                scene.folder.display()
+            ),
         ),
     ];
-    let fix = match in_use {
+    lines.push(stuck(content, scene));
+    lines.extend(content.brakes.iter().map(of_brake));
+    lines.push(backup_age(scene.folder, content.backup_ms, scene.now));
+    lines.push(clock(content.newest_ms, scene));
+    lines
+}
+
+/// Runs that nothing moves; those that a brake or the disk holds are not stuck.
+fn stuck(content: &inspect::Content, scene: &Scene<'_>) -> Line {
+    let what = "stuck";
+    let held = match content.brakes.last() {
+        Some(Pulled { brake, .. }) if brake.holds_steps() => Some((
+            format!("the brake `{}` holds them", brake.as_str()),
+            "resume in the pages or with `deskhand resume`",
+        )),
+        _ if scene.disk_holds => {
+            Some(("the disk holds them, see above".to_owned(), "they go on when the disk is well again"))
+        }
+        _ => None,
+    };
+    let fix = match scene.in_use {
         true => "look at the log for why its worker cannot move it; take the ticket over in the pages",
         false => "start `deskhand serve`; if it stays, take the ticket over in the pages",
     };
-    let mut stuck = list("stuck", &content.stuck, "every open run has a timer, a lease or a person".to_owned(), fix);
-    if stuck.verdict == Verdict::Fail && !in_use {
-        stuck.verdict = Verdict::Warn; // Nobody works: they are due because of that.
+    match held {
+        Some((why, go_on)) if content.stuck.is_empty() && content.overdue_count > 0 => {
+            let (are, wait) = if content.overdue_count == 1 { ("is", "waits") } else { ("are", "wait") };
+            let runs = count(content.overdue_count, "open run");
+            Line::warn(what, format!("{runs} {are} due and {wait}: {why}"), go_on)
+        }
+        Some(_) => list(what, &content.stuck, "every open run has a timer, a lease or a person".to_owned(), fix),
+        None => {
+            let all = [content.stuck.as_slice(), &content.overdue].concat();
+            let mut line = list(what, &all, "every open run has a timer, a lease or a person".to_owned(), fix);
+            if line.verdict == Verdict::Fail && !scene.in_use {
+                line.verdict = Verdict::Warn; // Nobody works: they are due because of that.
+            }
+            line
+        }
     }
-    lines.push(stuck);
-    if let Some(why) = &content.paused {
-        lines.push(Line::warn("paused", why.clone(), "resume in the pages or with `deskhand resume`"));
-    }
-    lines.push(backup_age(folder, content.backup_ms, now));
-    lines.push(clock(content.newest_ms, now));
-    lines
+}
+
+fn of_brake(pulled: &Pulled) -> Line {
+    let Pulled { brake, reason, by, at_ms } = pulled;
+    let says = format!("{} (by {by}, since {})", reason.trim_end_matches('.'), when(Some(*at_ms)));
+    Line::warn(brake.as_str(), says, "resume in the pages or with `deskhand resume`")
 }
 
 fn list(what: &'static str, found: &[String], fine: String, fix: &str) -> Line {
@@ -225,8 +300,12 @@ fn backup_age(folder: &Path, noted_ms: Option<i64>, now: Timestamp) -> Line {
     }
 }
 
-fn clock(newest_ms: Option<i64>, now: Timestamp) -> Line {
+fn clock(newest_ms: Option<i64>, scene: &Scene<'_>) -> Line {
+    let now = scene.now;
     match newest_ms {
+        ms if scene.is_world => {
+            Line::pass("clock", format!("a demo's journal keeps its world's time; the newest entry is of {}", when(ms)))
+        }
         Some(ms) if ms > now.as_millisecond() + CLOCK_AHEAD_MS => Line::fail(
             "clock",
             format!("the newest entry is of {}, the clock says {now:.0}", when(Some(ms))),

@@ -6,6 +6,20 @@ pub mod restore;
 
 use jiff::Timestamp;
 
+/// The file in a demo's data folder that holds what happened in its simulated world. A journal beside one keeps that world's
+/// time and not the machine's.
+pub const WORLD_LEDGER: &str = "world.jsonl";
+
+/// So many of something, in words.
+fn count(n: u64, one: &str) -> String {
+    if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
+}
+
+/// The same of entries.
+fn entries(n: u64) -> String {
+    if n == 1 { "1 entry".to_owned() } else { format!("{n} entries") }
+}
+
 /// A time as part of a file's name.
 fn stamp(at: Timestamp) -> String {
     at.strftime("%Y%m%dT%H%M%SZ").to_string()

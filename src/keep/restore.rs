@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::journal;
 use crate::journal::sqlite::backup::{self, PutBack};
 use crate::keep::backup::holds_json;
-use crate::keep::{stamp, when};
+use crate::keep::{count, entries, stamp, when};
 
 /// What was done, or with `--dry-run` would be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,33 +31,45 @@ pub async fn run(file: &Path, data: &Path, dry: bool, clock: &Clock) -> Result<R
 impl Restored {
     /// What was done, what is lost, what to do next.
     pub fn text(&self) -> String {
-        let PutBack { holds, lost, replaced } = &self.put_back;
+        let PutBack { holds, lost, replaced, mended, in_use } = &self.put_back;
         let mut lines = vec![format!(
-            "backup    {} entries of {} runs ({} not ended, {} waiting for approval), the newest of {}",
-            holds.entries,
-            holds.runs,
+            "backup    {} of {} ({} not ended, {} waiting for approval), the newest of {}",
+            entries(holds.entries),
+            count(holds.runs, "run"),
             holds.open,
             holds.waiting,
             when(holds.newest_ms),
         )];
         lines.push(match lost {
             None => "lost      nothing: there is no journal in the folder".to_owned(),
-            Some(Err(why)) => format!("lost      not known: the present journal cannot be compared ({})", first_line(why)),
+            Some(Err(why)) => {
+                format!("lost      not known: the present journal cannot be compared ({})", first_line(why))
+            }
             Some(Ok(lost)) if lost.entries == 0 => "lost      nothing: the present journal holds no more".to_owned(),
             Some(Ok(lost)) => format!(
-                "lost      {} entries: {} newer runs, {} runs that went on, {} effects and answers, {} decisions\n          {}",
-                lost.entries,
-                lost.runs,
-                lost.went_on,
-                lost.effects,
-                lost.decisions,
+                "lost      {}: {}, {} that went on, {} (answers included), {}\n          {}",
+                entries(lost.entries),
+                count(lost.runs, "newer run"),
+                count(lost.went_on, "run"),
+                count(lost.effects, "effect"),
+                count(lost.decisions, "decision"),
                 lost.named.join(" "),
             ),
         });
+        if !mended.is_empty() {
+            let tense = if self.dry { "would be" } else { "were" };
+            lines.push(format!(
+                "mended    rows that say something else than their entries {tense} written anew from these:\n          {}",
+                mended.join("\n          ")
+            ));
+        }
         if let Some(replaced) = replaced {
             lines.push(format!("replaced  the journal that was there is kept as {}", replaced.display()));
         }
         lines.push(match self.dry {
+            true if *in_use => "nothing was changed; a process uses the folder: stop it, then give the command without --dry-run.\n\
+                                The backup is put in place then, and the agent paused"
+                .to_owned(),
             true => "nothing was changed; without --dry-run the backup is put in place, and the agent paused".to_owned(),
             false => "paused    the agent does nothing until somebody resumes it, in the pages or with `deskhand resume`.\n\
                       \x20         Runs that may have acted since the backup look at the vendors first; what they cannot find\n\
@@ -86,6 +98,8 @@ impl Restored {
             "holds": holds_json(&self.put_back.holds),
             "lost": lost,
             "replaced": self.put_back.replaced,
+            "mended": self.put_back.mended,
+            "in_use": self.put_back.in_use,
         })
     }
 }

@@ -47,8 +47,12 @@ async fn a_backup_is_made_beside_the_process_and_holds_one_state() {
     // Nothing but the copy is left in its folder.
     let names: Vec<_> = std::fs::read_dir(folder.path().join("backups")).unwrap().collect();
     assert_eq!(names.len(), 1, "{names:?}");
-    // The same second again: the first one is not written over.
-    assert!(matches!(backup::run(folder.path(), None, None, &clock).await, Err(backup::Error::Exists(_))));
+    // The same second again: the first one is not written over, and the order is known.
+    let second = backup::run(folder.path(), None, None, &clock).await.unwrap().file;
+    assert_eq!(second, folder.path().join("backups/deskhand-20261116T000100Z-2.db"));
+    assert_eq!(backup::list(&folder.path().join("backups")).unwrap(), [made.file.clone(), second]);
+    let named = backup::run(folder.path(), Some(&made.file), None, &clock).await;
+    assert!(matches!(named, Err(backup::Error::Exists(_))));
 
     // The journal goes on, and the copy stands for itself.
     admit_one(&journal, 31, Some(0)).await;
@@ -117,6 +121,10 @@ async fn a_restore_says_what_is_lost_pauses_and_remembers_what_it_forgot() {
     assert!(dry.text().contains("nothing was changed"), "{}", dry.text());
     let untouched = SqliteJournal::open(data).unwrap();
     assert_eq!(untouched.entries(&run_id(1)).await.unwrap().len(), 3);
+    // Beside a process it can be said what would be lost.
+    let beside = restore::run(&backup, data, true, &clock()).await.unwrap();
+    assert_eq!(beside.put_back.lost.clone().unwrap().unwrap(), lost);
+    assert!(beside.text().contains("a process uses the folder: stop it"), "{}", beside.text());
     // Not while a process has the folder.
     assert!(matches!(restore::run(&backup, data, false, &clock()).await, Err(Error::InUse { .. })));
     untouched.close().await;
@@ -200,7 +208,12 @@ async fn a_restore_of_what_is_no_backup_changes_nothing() {
         for dry in [true, false] {
             let refused = restore::run(&file, data, dry, &clock()).await.unwrap_err().to_string();
             assert!(refused.contains(said), "{said}: {refused}");
+            assert!(refused.contains("bad.db") && !refused.contains(".restoring"), "{refused}");
         }
+        // What was made for it goes again.
+        let new = data.join("new");
+        restore::run(&file, &new, false, &clock()).await.unwrap_err();
+        assert!(!new.exists(), "{said}");
     }
     let refused = |file: std::path::PathBuf| async move {
         restore::run(&file, data, false, &clock()).await.unwrap_err().to_string()
@@ -353,4 +366,56 @@ async fn a_changed_byte_or_a_missing_entry_is_no_backup_and_is_not_put_back() {
         }
         restore::run(&good, data, false, &clock()).await.unwrap();
     }
+}
+
+/// What holds the runs is said once, with what lets them go on; they are not stuck.
+#[tokio::test]
+async fn the_check_shows_every_brake_and_calls_no_run_stuck_that_one_holds() {
+    use crate::journal::brake::{self, Brake};
+    let (folder, journal) = store();
+    whole_run(&journal, 1, false).await;
+    whole_run(&journal, 2, false).await;
+    let later = Timestamp::from_millisecond(MONDAY_MS + 9_000 * 60_000).unwrap();
+    let look = || check::data(folder.path(), later);
+    let line = |lines: &[Line], what: &str| lines.iter().find(|line| line.what == what).unwrap().clone();
+    assert_eq!(verdict(&look(), "stuck"), Verdict::Fail);
+
+    brake::pull(&journal, Brake::Draining, "before the move", "ada@team.example", MONDAY_MS).await.unwrap();
+    assert_eq!(verdict(&look(), "stuck"), Verdict::Fail, "open runs go on under it");
+    brake::pull(&journal, Brake::Stopped, "wrong answers", "command line", MONDAY_MS).await.unwrap();
+    let lines = look();
+    let stuck = line(&lines, "stuck");
+    assert_eq!(stuck.says, "2 open runs are due and wait: the brake `stopped` holds them");
+    assert!(stuck.verdict == Verdict::Warn && stuck.fix.contains("deskhand resume"), "{stuck:?}");
+    let brakes = [line(&lines, "draining").says, line(&lines, "stopped").says];
+    assert_eq!(brakes[0], "before the move (by ada@team.example, since 2026-11-16T00:00:00Z)");
+    assert_eq!(brakes[1], "wrong answers (by command line, since 2026-11-16T00:00:00Z)");
+
+    // A run that nothing at all would move is named under a brake too.
+    let outside = crate::journal::tests::outside(folder.path());
+    outside.execute("UPDATE runs SET claimable_ms = NULL, wake_ms = NULL WHERE no = 1", []).unwrap();
+    assert_eq!(verdict(&look(), "stuck"), Verdict::Fail);
+}
+
+/// A demo's journal keeps its world's time: the machine's says nothing about it.
+#[tokio::test]
+async fn a_demos_journal_is_not_compared_with_the_machines_clock() {
+    let (folder, journal) = store();
+    whole_run(&journal, 1, false).await;
+    std::fs::write(folder.path().join(WORLD_LEDGER), "").unwrap();
+    for days in [-900, 900] {
+        let now = Timestamp::from_millisecond(MONDAY_MS + days * 86_400_000).unwrap();
+        let lines = check::data(folder.path(), now);
+        assert_eq!((verdict(&lines, "stuck"), verdict(&lines, "clock")), (Verdict::Pass, Verdict::Pass), "{days}");
+    }
+}
+
+#[tokio::test]
+async fn brakes_of_a_folder_without_a_journal_say_so() {
+    let empty = tempfile::tempdir().unwrap();
+    for folder in [empty.path().to_owned(), empty.path().join("none")] {
+        let said = SqliteJournal::open_beside(&folder).err().unwrap().to_string();
+        assert!(said.contains("there is no ") && said.contains("hint: check `data_dir` or --data"), "{said}");
+    }
+    assert_eq!(std::fs::read_dir(empty.path()).unwrap().count(), 0);
 }

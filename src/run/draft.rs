@@ -57,7 +57,7 @@ impl Draft {
         let expected_len = std::mem::replace(&mut self.seen_len, self.state.len);
         let projection = Projection {
             row: row_of(&self.state),
-            approvals: self.state.approvals.iter().map(|approval| approval_row(&self.state, approval)).collect(),
+            approvals: approval_rows(&self.state),
             calls: std::mem::take(&mut self.calls),
             tools: std::mem::take(&mut self.tools),
         };
@@ -143,6 +143,11 @@ pub fn row_of(state: &RunState) -> RunRow {
         cost_micros: state.cost.micros(),
         unpriced_calls: state.unpriced_calls,
     }
+}
+
+/// How a run's approvals stand, as the inbox shows them.
+pub fn approval_rows(state: &RunState) -> Vec<ApprovalRow> {
+    state.approvals.iter().map(|approval| approval_row(state, approval)).collect()
 }
 
 fn asked_ms(state: &RunState) -> i64 {

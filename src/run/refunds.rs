@@ -1,6 +1,10 @@
 //! What refunds take of their payment and of the shop's day: rows that follow from entries alone, so that a store can keep their sum in the commit
 //! of the entries themselves. Pure.
 
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
 use crate::ids::{ApprovalId, PaymentId, StepNo};
 use crate::intent::Intent;
 use crate::money::Money;
@@ -132,4 +136,67 @@ pub fn moves(entries: &[Entry]) -> Vec<RefundMove> {
         }
     }
     moves
+}
+
+/// A refund's row, as all entries of its run leave it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RefundRow {
+    /// The step that makes it, or that its approval takes.
+    pub step: u64,
+    /// The approval that it waits for.
+    pub approval: Option<String>,
+    /// Of which payment.
+    pub payment: String,
+    /// How it stands, as stored.
+    pub state: String,
+    /// In which currency.
+    pub currency: String,
+    /// How much it takes, in minor units.
+    pub minor: i64,
+    /// How much was first asked for, in minor units.
+    pub asked_minor: i64,
+    /// The moment that it counts to, in milliseconds since the Unix epoch.
+    pub at_ms: i64,
+}
+
+/// The rows that these entries, all of one run, must have led to. The store makes the same of [`moves`], one append after the
+/// other.
+pub fn rows(entries: &[Entry]) -> Vec<RefundRow> {
+    let mut rows: BTreeMap<u64, RefundRow> = BTreeMap::new();
+    for change in moves(entries) {
+        match change {
+            RefundMove::Take { step, approval, state, payment, amount, at_ms } => {
+                let step = u64::from(step.0);
+                let row = RefundRow {
+                    step,
+                    approval: approval.map(|id| id.as_str().to_owned()),
+                    payment: payment.as_str().to_owned(),
+                    state: state.as_str().to_owned(),
+                    currency: amount.currency.as_str().to_owned(),
+                    minor: amount.minor,
+                    asked_minor: amount.minor,
+                    at_ms,
+                };
+                rows.insert(step, row);
+            }
+            RefundMove::Settle { step, state, minor } => {
+                if let Some(row) = rows.get_mut(&u64::from(step.0)) {
+                    row.state = state.as_str().to_owned();
+                    row.minor = minor.unwrap_or(row.minor);
+                }
+            }
+            RefundMove::Decided { approval, state, minor } => {
+                for row in rows.values_mut().filter(|row| row.approval.as_deref() == Some(approval.as_str())) {
+                    row.state = state.as_str().to_owned();
+                    row.minor = minor.unwrap_or(row.asked_minor);
+                }
+            }
+            RefundMove::Closed => {
+                for row in rows.values_mut().filter(|row| row.state == RefundState::Awaiting.as_str()) {
+                    row.state = RefundState::Released.as_str().to_owned();
+                }
+            }
+        }
+    }
+    rows.into_values().collect()
 }

@@ -11,9 +11,9 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, params};
 
-use super::fault::{DAMAGED, Fault, io, storage};
-use super::open::{DATABASE, lock, sync_folder};
-use super::{given, inspect, mark, schema, sums, write};
+use super::fault::{DAMAGED, Fault, OTHER_USER, io, storage};
+use super::open::{DATABASE, LOCK, lock, sync_folder};
+use super::{derived, given, inspect, mark, schema, space, sums, write};
 use crate::journal::Error;
 
 /// Pages that are copied at a time.
@@ -88,6 +88,10 @@ pub struct PutBack {
     pub lost: Option<Result<Lost, String>>,
     /// Where the present file went; `None`: there was none, or nothing was done.
     pub replaced: Option<PathBuf>,
+    /// Runs whose rows say something else than their entries, the first twenty; their rows are written anew.
+    pub mended: Vec<String>,
+    /// A process has the folder, and must be stopped before the backup can be put back.
+    pub in_use: bool,
 }
 
 /// Copies the journal of a folder into a new file (0600), in one consistent state, whatever is written meanwhile; verifies
@@ -95,7 +99,7 @@ pub struct PutBack {
 ///
 /// [`Error::Storage`] when there is no journal, or when the copy is not whole; nothing is left of it then.
 pub fn copy(folder: &Path, to: &Path) -> Result<Holds, Error> {
-    must_be_there(folder)?;
+    must_be_there(folder, "copied")?;
     let part = with_ending(to, ".part");
     let copied =
         copy_into(&folder.join(DATABASE), &part).and_then(|()| verify(&part).map_err(no_copy)).and_then(|holds| {
@@ -110,17 +114,31 @@ pub fn copy(folder: &Path, to: &Path) -> Result<Holds, Error> {
     copied
 }
 
-/// Refuses a folder without a journal.
-pub fn must_be_there(folder: &Path) -> Result<(), Error> {
-    if folder.join(DATABASE).is_file() {
+/// Refuses a folder without a journal, and one that this user may not read. `doing` is `copied`, `read` or `opened`.
+pub fn must_be_there(folder: &Path, doing: &'static str) -> Result<(), Error> {
+    let database = folder.join(DATABASE);
+    if let Some(path) = not_ours_to_read(folder, &database) {
+        let reason = format!("this user may not read `{}`", path.display());
+        return Err(Error::Storage { doing, reason, hint: OTHER_USER });
+    }
+    if database.is_file() {
         return Ok(());
     }
     let what = if folder.is_dir() { "there is no journal in" } else { "there is no folder" };
     Err(Error::Storage {
-        doing: "copied",
+        doing,
         reason: format!("{what} `{}`", folder.display()),
         hint: "check `data_dir` or --data; `deskhand serve` makes folder and journal at its first start",
     })
+}
+
+/// What of these this user may not read, if anything.
+fn not_ours_to_read<'a>(folder: &'a Path, database: &'a Path) -> Option<&'a Path> {
+    let denied = |error: &std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
+    if folder.read_dir().is_err_and(|error| denied(&error)) {
+        return Some(folder);
+    }
+    File::open(database).is_err_and(|error| denied(&error)).then_some(database)
 }
 
 /// Reads a backup through: that it is whole, of a schema that this version knows, and what it holds. Blocks.
@@ -156,25 +174,31 @@ pub fn put_back(file: &Path, folder: &Path, now_ms: i64, stamp: &str, dry: bool)
     if dry {
         return would_put_back(file, folder);
     }
-    if !folder.is_dir() {
+    let is_new = !folder.is_dir();
+    if is_new {
         super::open::make_folder(folder)?;
     }
-    let _lock = lock(folder)?;
+    let held = lock(folder)?;
     let (present, part) = (folder.join(DATABASE), folder.join(format!("{DATABASE}.restoring")));
     let _ = std::fs::remove_file(&part);
-    let prepared = copy_into(file, &part).and_then(|()| verify(&part)).and_then(|holds| {
+    let prepared = copy_into(file, &part).and_then(|()| verify_on(&open_to_read(&part)?, file)).and_then(|holds| {
         let mut connection = Connection::open(&part).map_err(failed)?;
         schema::migrate(&mut connection, file)?;
         let lost = present.exists().then(|| lost(&connection, &present).map_err(|error| error.to_string()));
-        forget(&connection, file, now_ms).map_err(|fault| fault.into_error("restored"))?;
+        let mended = forget(&connection, file, now_ms).map_err(|fault| fault.into_error("restored"))?;
         drop(connection);
         sync(&part)?;
-        Ok((holds, lost))
+        Ok((holds, lost, mended))
     });
     if prepared.is_err() {
         let _ = std::fs::remove_file(&part);
+        if is_new {
+            // Nothing was there before; what was made for a backup that is none goes again.
+            let _ = std::fs::remove_file(folder.join(LOCK));
+            let _ = std::fs::remove_dir(folder);
+        }
     }
-    let (holds, lost) = prepared.map_err(given::about)?;
+    let (holds, lost, mended) = prepared.map_err(|error| given::about(file, error))?;
     let moved = |from: &Path, to: &Path| match std::fs::rename(from, to) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io("restored", from, &error)),
         _ => Ok(()),
@@ -190,23 +214,26 @@ pub fn put_back(file: &Path, folder: &Path, now_ms: i64, stamp: &str, dry: bool)
     std::fs::rename(&part, &present).map_err(|error| io("restored", &present, &error))?;
     let _ = std::fs::remove_file(folder.join(mark::MARK));
     sync_folder(folder)?;
-    Ok(PutBack { holds, lost, replaced })
+    drop(held);
+    Ok(PutBack { holds, lost, replaced, mended, in_use: false })
 }
 
 /// The same without a change: no folder, no lock, no copy. The file is read where it lies.
 fn would_put_back(file: &Path, folder: &Path) -> Result<PutBack, Error> {
-    if inspect::folder(folder).in_use {
-        return Err(Error::InUse { path: folder.display().to_string() });
-    }
-    let connection = open_unchanged(file).map_err(given::about)?;
-    let holds = verify_on(&connection, file).map_err(given::about)?;
+    let connection = open_unchanged(file).map_err(|error| given::about(file, error))?;
+    let holds = verify_on(&connection, file).map_err(|error| given::about(file, error))?;
     let present = folder.join(DATABASE);
     let lost = present.exists().then(|| lost(&connection, &present).map_err(|error| error.to_string()));
-    Ok(PutBack { holds, lost, replaced: None })
+    let is_of_this_version = schema::examine(&connection, file)? == schema::known();
+    let mended = match is_of_this_version {
+        true => derived::look(&connection, false).map_err(|fault| fault.into_error("read"))?,
+        false => Vec::new(), // What its rows lack is added when it is put back.
+    };
+    Ok(PutBack { holds, lost, replaced: None, mended, in_use: inspect::folder(folder).in_use })
 }
 
-/// What a journal that is put back must know of itself.
-fn forget(connection: &Connection, file: &Path, now_ms: i64) -> Result<(), Fault> {
+/// What a journal that is put back must know of itself. Says which runs' rows were written anew.
+fn forget(connection: &Connection, file: &Path, now_ms: i64) -> Result<Vec<String>, Fault> {
     let known_ms: i64 = connection.query_row("SELECT ifnull(max(at_ms), 0) FROM entries", [], |row| row.get(0))?;
     let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
     let known = jiff::Timestamp::from_millisecond(known_ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
@@ -221,8 +248,9 @@ fn forget(connection: &Connection, file: &Path, now_ms: i64) -> Result<(), Fault
     // Sessions and links that were ended since the backup must not live again.
     connection.execute_batch("DELETE FROM sessions; DELETE FROM links;")?;
     write::end_leases(connection)?;
+    let mended = derived::look(connection, true)?;
     connection.execute_batch("COMMIT")?;
-    Ok(())
+    Ok(mended)
 }
 
 /// What `present` holds beyond the journal of this connection.
@@ -305,6 +333,9 @@ pub(super) fn open_to_read(file: &Path) -> Result<Connection, Error> {
     if !file.is_file() {
         return Err(missing());
     }
+    if space::is_read_only(file.parent().unwrap_or(file)) {
+        return open_unchanged(file); // The file that readers share cannot be made there.
+    }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let opened = Connection::open_with_flags(file, flags).and_then(|connection| {
         connection.busy_timeout(std::time::Duration::from_millis(super::open::BUSY_TIMEOUT_MS))?;
@@ -337,7 +368,9 @@ fn unchanged(file: &Path) -> String {
             byte => address += &format!("%{byte:02X}"),
         }
     }
-    let has_log = with_ending(file, "-wal").metadata().is_ok_and(|log| log.len() > 0);
+    let log = with_ending(file, "-wal").metadata();
+    // A process that works on it may just have emptied its log, and fills it again; it has the file that readers share.
+    let has_log = log.is_ok_and(|log| log.len() > 0 || with_ending(file, "-shm").exists());
     address + if has_log { "?mode=ro" } else { "?mode=ro&immutable=1" }
 }
 

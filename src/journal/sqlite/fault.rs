@@ -66,6 +66,13 @@ pub(super) const DAMAGED: &str =
 pub(super) const FREE_SPACE: &str =
     "free space on the disk of the data folder; runs rest until then and go on by themselves";
 
+/// What to do about a folder that takes no write.
+pub(super) const READ_ONLY: &str =
+    "the data folder or its disk is read-only: mount it writable, or give the folder to the user that runs deskhand";
+
+/// What to do about a folder that belongs to somebody else.
+pub(super) const OTHER_USER: &str = "give the command as the user that runs deskhand (`sudo -u USER deskhand …`); what is in the folder was not looked at";
+
 /// Whether the disk has no room. The file that readers and writer share grows too; SQLite calls its want of room an IO error.
 pub(super) fn is_full(error: &rusqlite::Error) -> bool {
     let extended = error.sqlite_error().map(|error| error.extended_code);
@@ -76,9 +83,7 @@ pub(super) fn is_full(error: &rusqlite::Error) -> bool {
 fn hint(code: Option<ErrorCode>) -> &'static str {
     match code {
         Some(ErrorCode::DiskFull) => FREE_SPACE,
-        Some(ErrorCode::ReadOnly) => {
-            "the data folder or its disk is read-only: mount it writable, or give the folder to the user that runs deskhand"
-        }
+        Some(ErrorCode::ReadOnly) => READ_ONLY,
         Some(ErrorCode::SystemIoFailure) => {
             "the disk reports errors: look at the kernel's log, and move the data folder to a disk that is whole"
         }

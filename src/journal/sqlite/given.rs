@@ -58,15 +58,24 @@ pub(super) fn examine(file: &Path) -> Result<(), Error> {
     }
 }
 
-/// An error over a given file, with advice for somebody who has other backups. The usual advice is for the journal itself.
-pub(super) fn about(error: Error) -> Error {
+/// An error over a given file, with its name and advice for somebody who has other backups. The usual advice is for the journal
+/// itself.
+pub(super) fn about(file: &Path, error: Error) -> Error {
     match error {
         Error::Storage { doing, reason, hint } if hint == DAMAGED => {
+            let shown = file.display().to_string();
+            // SQLite's own words name no file.
+            let reason = if reason.contains(&shown) { reason } else { format!("`{shown}`: {reason}") };
             Error::Storage { doing, reason, hint: DAMAGED_BACKUP }
         }
         Error::Storage { doing, reason, hint } if hint == super::schema::NOT_OURS => {
             Error::Storage { doing, reason, hint: NO_BACKUP }
         }
+        Error::NewerSchema { found, known } => Error::Storage {
+            doing: "restored",
+            reason: format!("`{}` has schema {found}, this version knows {known}", file.display()),
+            hint: "use the version of deskhand that made it, or give an older backup. Nothing was changed",
+        },
         other => other,
     }
 }

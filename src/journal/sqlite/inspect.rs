@@ -6,18 +6,18 @@
 use std::fs::{File, TryLockError};
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 
 use super::backup::open_to_read;
+use super::derived;
 use super::fault::{Fault, storage};
 use super::open::{DATABASE, LOCK};
 use super::rows::{RUN_COLUMNS, run_row};
-use super::space::{RESERVE, free_bytes};
-use super::{accounts, entries_of, mark, schema};
-use crate::ids::RunId;
+use super::space::{RESERVE, free_bytes, is_read_only};
+use super::{accounts, conditions, entries_of, mark, schema};
 use crate::journal::Error;
-use crate::run::draft::row_of;
-use crate::run::row::{ApprovalState, RunRow, RunStatus};
+use crate::journal::brake::{self, Pulled};
+use crate::run::row::{RunRow, RunStatus};
 use crate::run::state::RunState;
 
 /// How many runs are named at most.
@@ -38,6 +38,8 @@ pub struct Folder {
     pub free_bytes: Option<u64>,
     /// The reserve is there.
     pub reserve: bool,
+    /// The disk takes no write.
+    pub read_only: bool,
 }
 
 /// What is in the file.
@@ -61,10 +63,26 @@ pub struct Content {
     pub runs: (u64, u64),
     /// Runs that do not hold together, each with what is wrong; the first twenty.
     pub broken: Vec<String>,
-    /// Runs that nothing will move: no timer, no lease, no person; or overdue. The first twenty.
+    /// Runs that nothing will move: no timer, no lease, no person. The first twenty.
     pub stuck: Vec<String>,
-    /// Why the agent is paused.
-    pub paused: Option<String>,
+    /// Runs that could be moved and that nobody has taken for long. The first twenty.
+    pub overdue: Vec<String>,
+    /// How many these are in all.
+    pub overdue_count: u64,
+    /// Brakes that are pulled, the weakest first.
+    pub brakes: Vec<Pulled>,
+}
+
+/// By which time runs are due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Now {
+    /// The machine's, in milliseconds since the Unix epoch.
+    Clock {
+        /// The time.
+        ms: i64,
+    },
+    /// A simulated world's, which stands when nobody plays it: that of the newest entry.
+    World,
 }
 
 /// Looks at the folder and its disk.
@@ -78,11 +96,12 @@ pub fn folder(folder: &Path) -> Folder {
         wal_bytes: bytes(&format!("{DATABASE}-wal")).unwrap_or(0),
         free_bytes: free_bytes(folder),
         reserve: bytes(RESERVE).is_some(),
+        read_only: is_read_only(folder),
     }
 }
 
 /// Reads the file through. Takes as long as reading all of it takes. Blocks.
-pub fn content(folder: &Path, now_ms: i64) -> Result<Content, Error> {
+pub fn content(folder: &Path, now: Now) -> Result<Content, Error> {
     let database = folder.join(DATABASE);
     let failed = |error: rusqlite::Error| storage("read", &error);
     let connection = open_to_read(&database)?;
@@ -102,21 +121,26 @@ pub fn content(folder: &Path, now_ms: i64) -> Result<Content, Error> {
     let content = || -> Result<Content, Fault> {
         let one = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
         let count = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, u64>(0));
-        let (broken, stuck) = look_at_runs(&connection, now_ms)?;
+        let newest_ms = one("SELECT max(at_ms) FROM entries")?;
+        let now_ms = match now {
+            Now::Clock { ms } => ms,
+            Now::World => newest_ms.unwrap_or(0),
+        };
+        let (broken, waits) = look_at_runs(&connection, now_ms)?;
         Ok(Content {
             schema: (found, schema::known()),
             difference: schema::first_difference(&connection)?,
             damage: (word != "ok").then_some(word),
             missing: mark.and_then(|mark| mark::missing(mark, newest)),
             audit_broken: accounts::verify_audit(&connection)?,
-            newest_ms: one("SELECT max(at_ms) FROM entries")?,
+            newest_ms,
             backup_ms: one("SELECT max(at_ms) FROM audit WHERE what = 'backup_made'")?,
             runs: (count("SELECT count(*) FROM runs")?, count("SELECT count(*) FROM runs WHERE status <> 'closed'")?),
             broken,
-            stuck,
-            paused: connection
-                .query_row("SELECT value FROM switches WHERE name = 'paused' AND value <> ''", [], |row| row.get(0))
-                .optional()?,
+            stuck: waits.stuck,
+            overdue: waits.overdue,
+            overdue_count: waits.overdue_count,
+            brakes: brake::all(conditions::switches(&connection)?),
         })
     };
     content().map_err(|fault| fault.into_error("read"))
@@ -128,12 +152,22 @@ struct Beside {
     len: u64,
     leased: bool,
     claimable_ms: Option<i64>,
+    is_unreadable: bool,
 }
 
-fn look_at_runs(connection: &Connection, now_ms: i64) -> Result<(Vec<String>, Vec<String>), Fault> {
-    let (mut broken, mut stuck) = (Vec::new(), Vec::new());
+/// Open runs that do not move.
+#[derive(Default)]
+struct Waits {
+    stuck: Vec<String>,
+    overdue: Vec<String>,
+    overdue_count: u64,
+}
+
+fn look_at_runs(connection: &Connection, now_ms: i64) -> Result<(Vec<String>, Waits), Fault> {
+    let (mut broken, mut waits) = (Vec::new(), Waits::default());
     let sql = format!(
-        "SELECT {RUN_COLUMNS}, no AS no, len AS len, lease_owner IS NOT NULL AS leased, claimable_ms AS claimable_ms
+        "SELECT {RUN_COLUMNS}, no AS no, len AS len, lease_owner IS NOT NULL AS leased, claimable_ms AS claimable_ms,
+             unreadable_ms IS NOT NULL AS unreadable
          FROM runs WHERE retired_ms IS NULL ORDER BY no"
     );
     let mut statement = connection.prepare(&sql)?;
@@ -144,6 +178,7 @@ fn look_at_runs(connection: &Connection, now_ms: i64) -> Result<(Vec<String>, Ve
             len: row.get("len")?,
             leased: row.get("leased")?,
             claimable_ms: row.get("claimable_ms")?,
+            is_unreadable: row.get("unreadable")?,
         };
         let found = match run_row(row) {
             Ok(found) => found,
@@ -157,13 +192,21 @@ fn look_at_runs(connection: &Connection, now_ms: i64) -> Result<(Vec<String>, Ve
         {
             broken.push(format!("{}: {what}", found.run));
         }
-        if stuck.len() < NAMED_MAX
-            && let Some(what) = stuck_by(&found, &beside, now_ms)
-        {
-            stuck.push(format!("{}: {what}", found.run));
+        match stuck_by(&found, &beside, now_ms) {
+            Some(Wait::Nothing) if waits.stuck.len() < NAMED_MAX => {
+                waits.stuck.push(format!("{}: it is open, and no timer, lease or person will move it", found.run));
+            }
+            Some(Wait::Overdue { minutes }) => {
+                waits.overdue_count += 1;
+                if waits.overdue.len() < NAMED_MAX {
+                    let words = format!("it is due since {minutes} minutes and nobody has taken it");
+                    waits.overdue.push(format!("{}: {words}", found.run));
+                }
+            }
+            _ => {}
         }
     }
-    Ok((broken, stuck))
+    Ok((broken, waits))
 }
 
 /// What a run's entries and rows contradict each other in, if in anything.
@@ -181,44 +224,28 @@ fn contradiction(connection: &Connection, row: &RunRow, beside: &Beside) -> Resu
     if beside.len != entries.len() as u64 {
         return Ok(Some(format!("its row counts {} entries, there are {}", beside.len, entries.len())));
     }
-    let due = row_of(&state);
-    let figures =
-        |row: &RunRow| (row.outcome.clone(), row.closed_ms, row.steps, row.usage, row.cost_micros, row.unpriced_calls);
-    if (row.status == RunStatus::Closed) != (due.status == RunStatus::Closed) || figures(row) != figures(&due) {
-        return Ok(Some("its row says something else than its entries".to_owned()));
+    if beside.is_unreadable {
+        return Ok(None); // It was ended by its row, which knows more than its entries.
     }
-    approval_contradiction(connection, &row.run, &state)
+    derived::first_difference(connection, beside.no, row, &entries, &state)
 }
 
-fn approval_contradiction(connection: &Connection, run: &RunId, state: &RunState) -> Result<Option<String>, Fault> {
-    let mut statement = connection
-        .prepare_cached("SELECT approval, state FROM approvals WHERE run = (SELECT no FROM runs WHERE run = ?1)")?;
-    let mut rows = statement.query([run.as_str()])?;
-    let mut seen = 0;
-    while let Some(row) = rows.next()? {
-        let (name, stored): (String, String) = (row.get(0)?, row.get(1)?);
-        seen += 1;
-        let folded = state.approvals.iter().find(|approval| approval.id.as_str() == name);
-        let consumed = |state: ApprovalState| matches!(state, ApprovalState::Executing | ApprovalState::Done);
-        let Some(folded) = folded else { return Ok(Some(format!("approval `{name}` stands in no entry"))) };
-        if ApprovalState::parse(&stored).is_some_and(consumed) != consumed(folded.state) {
-            return Ok(Some(format!("approval `{name}` is `{stored}`, its entries say `{}`", folded.state.as_str())));
-        }
-    }
-    let missing = state.approvals.len().saturating_sub(seen);
-    Ok((missing > 0).then(|| format!("{missing} of its approvals have no row")))
+/// What an open run waits for that does not come.
+enum Wait {
+    Nothing,
+    Overdue { minutes: i64 },
 }
 
-/// Why nothing will move a run; every open run has a timer, a lease or a person.
-fn stuck_by(row: &RunRow, beside: &Beside, now_ms: i64) -> Option<String> {
+/// Why a run does not move; every open run has a timer, a lease or a person.
+fn stuck_by(row: &RunRow, beside: &Beside, now_ms: i64) -> Option<Wait> {
     if row.status == RunStatus::Closed || beside.leased {
         return None;
     }
     match beside.claimable_ms {
         None if row.status == RunStatus::WaitingApproval => None,
-        None => Some("it is open, and no timer, lease or person will move it".to_owned()),
+        None => Some(Wait::Nothing),
         Some(due_ms) if due_ms.saturating_add(OVERDUE_MS) < now_ms => {
-            Some(format!("it is due since {} minutes and nobody has taken it", (now_ms - due_ms) / 60_000))
+            Some(Wait::Overdue { minutes: (now_ms - due_ms) / 60_000 })
         }
         Some(_) => None,
     }

@@ -6,6 +6,7 @@
 mod accounts;
 pub mod backup;
 mod conditions;
+mod derived;
 mod fault;
 mod given;
 pub mod inspect;

@@ -8,9 +8,10 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::fault::{io, storage};
+use super::fault::{READ_ONLY, io, storage};
 use super::mark;
 use super::schema;
+use super::space::is_read_only;
 use super::write::end_leases;
 use crate::journal::Error;
 
@@ -77,6 +78,12 @@ pub(super) fn open(folder: &Path) -> Result<Opened, Error> {
 /// Opens a folder that another process may be using: it must be there, with the schema of this version. Nothing is mended.
 pub(super) fn open_beside(folder: &Path) -> Result<Opened, Error> {
     let failed = |error: rusqlite::Error| storage("opened", &error);
+    super::backup::must_be_there(folder, "opened")?;
+    if is_read_only(folder) {
+        let reason =
+            format!("`{}` stands on a disk that is read-only, and nothing can be written down there", folder.display());
+        return Err(Error::Storage { doing: "opened", reason, hint: READ_ONLY });
+    }
     let database = folder.join(DATABASE);
     let wal = folder.join(format!("{DATABASE}-wal"));
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;

@@ -202,6 +202,12 @@ impl Checks {
     /// At rest: every customer is answered or has a person, and journal and ledger say the same.
     pub fn at_rest(&self, house: &House) -> Vec<String> {
         let mut wrong = Vec::new();
+        // The rows beside the entries say what these say.
+        for line in deskhand::keep::check::data(house.data(), deskhand::clock::Clock::system().now()) {
+            if line.what == "runs" && line.verdict != deskhand::keep::check::Verdict::Pass {
+                wrong.push(line.says);
+            }
+        }
         let world = house.world().lock();
         let done: BTreeSet<(String, Deed)> = deeds(&world).into_iter().collect();
         for ticket in world.tickets.values() {

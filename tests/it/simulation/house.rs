@@ -149,6 +149,11 @@ impl House {
         house
     }
 
+    /// The data folder.
+    pub fn data(&self) -> &std::path::Path {
+        &self.config.data_dir
+    }
+
     /// The world behind the simulators.
     pub fn world(&self) -> &World {
         self.sim.world()

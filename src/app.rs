@@ -133,8 +133,19 @@ pub struct App {
 impl App {
     /// Opens the journal, serves the pages, then meets the vendors and starts to work. Pages answer before vendors do.
     pub async fn start(config: Config, clock: Clock, options: Options) -> Result<App, Error> {
-        clients::install_tls();
         let store = Arc::new(SqliteJournal::open(&config.data_dir)?);
+        Self::start_on(store, config, clock, options).await
+    }
+
+    /// The same on a journal that is open already: that of the configuration's `data_dir`. For whoever must have the folder
+    /// before other things in it are touched.
+    pub async fn start_on(
+        store: Arc<SqliteJournal>,
+        config: Config,
+        clock: Clock,
+        options: Options,
+    ) -> Result<App, Error> {
+        clients::install_tls();
         match store.wake_the_future(clock.now_ms()).await {
             Ok(0) => {}
             Ok(runs) => warn!("the clock was set back since {runs} runs were put off; they go on now"),

@@ -264,7 +264,8 @@ struct CrashtestArgs {
     /// Die at this boundary only (may be given several times)
     #[arg(long, value_name = "NAME", conflicts_with_all = ["list", "kills"])]
     only: Vec<String>,
-    /// With --only: die there each time, as a step that ends its process whenever it is tried; the run must be parked
+    /// With --only: die there each time it is come to. Where each try comes to it again, as to a request to a vendor, the run must
+    /// be parked by the third death; a boundary that is come to once is died at once
     #[arg(long, requires = "only")]
     always: bool,
     /// With --only: panic there instead of dying; the process must live

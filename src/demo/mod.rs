@@ -3,24 +3,30 @@
 
 pub mod report;
 
+use std::collections::BTreeSet;
 use std::fs::DirBuilder;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
+use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 use crate::app::{self, App};
 use crate::clock::{Clock, Stopwatch};
 use crate::config::{Config, Layers, Mistakes};
 use crate::ids::{RunId, TicketId};
+use crate::journal::brake::{self, Brake, Pulled};
+use crate::journal::sqlite::SqliteJournal;
 use crate::journal::views::{ApprovalFilter, RunFilter, Views};
 use crate::journal::{self, Journal};
+use crate::keep::WORLD_LEDGER;
 use crate::money::Money;
 use crate::run::decide;
 use crate::run::entry::Decision;
@@ -115,6 +121,28 @@ pub enum Error {
     /// Standard output.
     #[error("the summary cannot be printed: {0}")]
     Print(std::io::Error),
+    /// The pages' address.
+    #[error(
+        "the pages cannot listen on `{address}`: {source}\nhint: give another address with `--listen`, such as 127.0.0.1:0 for any free port"
+    )]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// What is open is held by people.
+    #[error("the demo did not come to rest: the agent is {brake}, by {by} ({reason})\nhint: {hint}")]
+    Held {
+        /// The brake.
+        brake: &'static str,
+        /// Who pulled it.
+        by: String,
+        /// Why.
+        reason: String,
+        /// How it goes on.
+        hint: String,
+    },
     /// It did not come to rest.
     #[error("the demo did not come to rest within {0} minutes; the summary shows which tickets are open")]
     Restless(u64),
@@ -125,6 +153,24 @@ const REST_WITHIN_MIN: u64 = 30;
 /// Approvals of a demo expire late, so that a clock that jumps to the next timer does not outrun them.
 const APPROVAL_DUE_S: i64 = 90 * 86_400;
 
+/// How a demo's work ended.
+enum End {
+    /// Every ticket came to rest, or somebody stopped the demo.
+    AtRest,
+    /// Not within [`REST_WITHIN_MIN`].
+    Restless,
+    /// A brake holds whatever is open.
+    Held(Pulled),
+}
+
+/// Refuses an address that somebody listens on, before a folder is made that would be left behind.
+async fn must_be_free(address: SocketAddr) -> Result<(), Error> {
+    match TcpListener::bind(address).await {
+        Ok(_) => Ok(()),
+        Err(source) => Err(Error::Listen { address, source }),
+    }
+}
+
 /// Runs a demo; returns whether everything held.
 pub async fn run(options: Options) -> Result<bool, Error> {
     let files = match &options.world {
@@ -132,6 +178,7 @@ pub async fn run(options: Options) -> Result<bool, Error> {
         None => world_file::shipped()?,
     };
     let faults: faults::Faults = options.faults.parse()?;
+    must_be_free(options.listen).await?;
     let scratch;
     let folder: &Path = match &options.data {
         Some(folder) => folder,
@@ -144,7 +191,10 @@ pub async fn run(options: Options) -> Result<bool, Error> {
     // What customers write stands in it, even if they are not real.
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(|source| Error::Data { path: folder.display().to_string(), source })?;
-    let ledger = folder.join("world.jsonl");
+    // The folder is ours before anything in it is touched: a second demo must not play tickets into the first one's world.
+    let store = Arc::new(SqliteJournal::open(folder)?);
+    let before = all_rows(&*store).await?;
+    let ledger = folder.join(WORLD_LEDGER);
     let clock = Clock::starting_at(World::resume_time_of(&files, Some(&ledger)).map_err(sim::Error::from)?);
     let mut sim_options = sim::Options::new(files.clone(), clock.clone());
     sim_options.seed = options.seed;
@@ -159,21 +209,30 @@ pub async fn run(options: Options) -> Result<bool, Error> {
     let config = Config::read(layers(&files, &sim, folder, &options))?;
     let app_options =
         app::Options { demo: true, stand_in, first_start_at: Some(sim.world().started() - Duration::from_secs(3_600)) };
-    let app = App::start(config, clock.clone(), app_options).await?;
+    let app = App::start_on(store, config, clock.clone(), app_options).await.map_err(|failed| match failed {
+        app::Error::Listen { source, .. } => Error::Listen { address: options.listen, source },
+        other => Error::App(other),
+    })?;
     let model = match (&options.model_url, stand_in) {
         (Some(url), _) => url.clone(),
         (None, true) => "scripted stand-in".to_owned(),
         (None, false) => "Claude".to_owned(),
     };
     greet(&app, &sim, &options, &clock, stand_in).await?;
+    tell_what_is_kept(&app, &before, &options).await?;
 
-    let rested = if options.exit { rest(&app, &sim, &clock).await? } else { watch(&app, &sim, &clock).await };
+    let end = if options.exit { rest(&app, &sim, &clock).await? } else { watch(&app, &sim, &clock).await };
     let report = report::report(&*app.journal, &*app.views, sim.world(), options.seed, model).await?;
     app.stop(&clock).await;
     sim.shutdown().await;
     print(&report, options.json)?;
-    if !rested {
-        return Err(Error::Restless(REST_WITHIN_MIN));
+    match end {
+        End::AtRest => {}
+        End::Restless => return Err(Error::Restless(REST_WITHIN_MIN)),
+        End::Held(pulled) => {
+            let hint = how_to_resume(&options);
+            return Err(Error::Held { brake: pulled.brake.as_str(), by: pulled.by, reason: pulled.reason, hint });
+        }
     }
     Ok(!report.broken() && (!options.exit || report.mismatches.is_empty()))
 }
@@ -247,6 +306,35 @@ async fn greet(app: &App, sim: &Sim, options: &Options, clock: &Clock, stand_in:
     Ok(())
 }
 
+/// What the folder holds from before, and the brake that keeps it from going on.
+async fn tell_what_is_kept(app: &App, before: &[RunRow], options: &Options) -> Result<(), Error> {
+    let mut out = std::io::stderr().lock();
+    if !before.is_empty() {
+        let tickets = before.iter().map(|row| row.ticket).collect::<BTreeSet<_>>().len();
+        let open = before.iter().filter(|row| row.status != RunStatus::Closed).count();
+        let _ = writeln!(out, "  goes on   with {}, {} open", so_many(tickets, "ticket"), so_many(open, "run"));
+    }
+    drop(out);
+    if let Some(Pulled { brake, by, reason, .. }) = brake::pulled(&*app.journal).await? {
+        let mut out = std::io::stderr().lock();
+        let _ = writeln!(out, "  {:<9} by {by} ({reason}): {}", brake.as_str(), how_to_resume(options));
+    }
+    Ok(())
+}
+
+/// How a brake is loosened here.
+fn how_to_resume(options: &Options) -> String {
+    match &options.data {
+        Some(folder) => format!("`deskhand resume --data {}` lets it go on", folder.display()),
+        None => "resume in the pages".to_owned(),
+    }
+}
+
+/// So many of something, in words.
+fn so_many(n: usize, one: &str) -> String {
+    if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
+}
+
 fn progress(json_or_quiet: bool, length: u64) -> ProgressBar {
     let target = if json_or_quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
     let bar = ProgressBar::with_draw_target(Some(length), target);
@@ -256,7 +344,7 @@ fn progress(json_or_quiet: bool, length: u64) -> ProgressBar {
 }
 
 /// Shows how the tickets fare until somebody stops the demo.
-async fn watch(app: &App, sim: &Sim, clock: &Clock) -> bool {
+async fn watch(app: &App, sim: &Sim, clock: &Clock) -> End {
     let bar = progress(false, sim.world().files().tickets.len() as u64);
     loop {
         if let Ok(rows) = all_rows(&*app.views).await {
@@ -265,7 +353,7 @@ async fn watch(app: &App, sim: &Sim, clock: &Clock) -> bool {
         tokio::select! {
             _ = tokio::signal::ctrl_c() => {
                 bar.finish_and_clear();
-                return true;
+                return End::AtRest;
             }
             () = clock.sleep(Duration::from_millis(500)) => {}
         }
@@ -301,19 +389,29 @@ const QUIET_AT_THE_END_MS: u64 = 4_000;
 
 /// Waits until every ticket has come to rest. Decides approvals as the world says, and moves the clock to the next timer
 /// whenever nothing else is left to do.
-async fn rest(app: &App, sim: &Sim, clock: &Clock) -> Result<bool, Error> {
+async fn rest(app: &App, sim: &Sim, clock: &Clock) -> Result<End, Error> {
     let watch = clock.stopwatch();
     let bar = progress(false, sim.world().files().tickets.len() as u64);
     let mut quiet_since: Option<(u64, u64, Stopwatch)> = None;
+    let mut held_since: Option<Stopwatch> = None;
     loop {
         if watch.elapsed_ms() > REST_WITHIN_MIN * 60_000 {
             bar.finish_and_clear();
-            return Ok(false);
+            return Ok(End::Restless);
         }
         let turns = app.activity.list_turns.load(Ordering::Acquire);
         let arrived = app.activity.arrived.load(Ordering::Acquire);
         let rows = all_rows(&*app.views).await?;
         show(&bar, &rows);
+        let brake = brake::pulled(&*app.journal).await?.filter(|pulled| holds_what_is_open(pulled.brake, sim, &rows));
+        match (brake, held_since) {
+            (Some(pulled), Some(since)) if since.elapsed_ms() > QUIET_AT_THE_END_MS => {
+                bar.finish_and_clear();
+                return Ok(End::Held(pulled));
+            }
+            (Some(_), since) => held_since = since.or_else(|| Some(clock.stopwatch())),
+            (None, _) => held_since = None,
+        }
         let decided = decide_as_the_world_says(app, sim, clock).await?;
         let now_ms = clock.now_ms();
         let runnable = |row: &&RunRow| row.wake_ms.is_some_and(|wake| wake <= now_ms);
@@ -334,7 +432,7 @@ async fn rest(app: &App, sim: &Sim, clock: &Clock) -> Result<bool, Error> {
                     None if quiet.elapsed_ms() < QUIET_AT_THE_END_MS => {}
                     None => {
                         bar.finish_and_clear();
-                        return Ok(true);
+                        return Ok(End::AtRest);
                     }
                 }
             }
@@ -348,6 +446,20 @@ async fn rest(app: &App, sim: &Sim, clock: &Clock) -> Result<bool, Error> {
             clock.advance_to(due);
         }
         clock.sleep(Duration::from_millis(40)).await;
+    }
+}
+
+/// Whether something is open that goes on only when somebody loosens this brake.
+fn holds_what_is_open(brake: Brake, sim: &Sim, rows: &[RunRow]) -> bool {
+    let is_at_rest = |row: &RunRow| match row.status {
+        RunStatus::Closed => row.wake_ms.is_none(), // A mail may be due.
+        status => status == RunStatus::WaitingApproval,
+    };
+    let all_at_rest = rows.iter().all(is_at_rest);
+    match brake {
+        Brake::Stopped => true,
+        Brake::Paused => !all_at_rest || !everything_taken_up(sim, rows),
+        Brake::Draining => all_at_rest && !everything_taken_up(sim, rows),
     }
 }
 
@@ -437,7 +549,7 @@ fn print(report: &Report, json: bool) -> Result<(), Error> {
 
 fn summary(out: &mut impl std::io::Write, report: &Report) -> std::io::Result<()> {
     let totals = &report.totals;
-    writeln!(out, "\n{} · {} tickets · Claude: {}", report.world, totals.tickets, report.model)?;
+    writeln!(out, "\n{} · {} · Claude: {}", report.world, so_many(totals.tickets, "ticket"), report.model)?;
     let outcomes: Vec<String> =
         totals.outcomes.iter().map(|(name, n)| format!("{n} {}", name.replace('_', " "))).collect();
     writeln!(out, "  outcomes       {}", outcomes.join(", "))?;

@@ -458,7 +458,9 @@ fn no_ticket_lost(world: &World, runs: &BTreeMap<i64, Vec<Read>>) -> GuaranteeRe
             }
         }
     }
-    guarantee("G1", format!("{} tickets, each newest customer comment taken up once", runs.len()), broken)
+    let n = runs.len();
+    let tickets = if n == 1 { "ticket" } else { "tickets" };
+    guarantee("G1", format!("{n} {tickets}, each newest customer comment taken up once"), broken)
 }
 
 /// G2: nothing at the vendors happened twice under one key, and what the journal holds as done is there, and the other way
@@ -500,7 +502,8 @@ fn nothing_twice(world: &World, runs: &BTreeMap<i64, Vec<Read>>, sent: &Sent) ->
     for (run, step) in keys.keys().filter(|key| !confirmed.contains(*key) && !unknown.contains(*key)) {
         broken.push(format!("{run} step {step} happened and the journal does not hold it as done"));
     }
-    guarantee("G2", format!("{} effects and all public answers, each once", sent.effects.len()), broken)
+    let n = sent.effects.len();
+    guarantee("G2", format!("{n} effect{} and all public answers, each once", if n == 1 { "" } else { "s" }), broken)
 }
 
 /// Each public comment of ours carries the key of a step, and no key twice.
@@ -551,13 +554,17 @@ fn no_rule_passed(runs: &BTreeMap<i64, Vec<Read>>, sent: &Sent) -> GuaranteeRepo
     use crate::policy::Verdict;
     let by_run: BTreeMap<&RunId, &Read> = runs.values().flatten().map(|read| (&read.state.run, read)).collect();
     let mut broken = Vec::new();
-    let mut checked = 0;
+    let (mut checked, mut due) = (0, 0);
     for (key, effect) in &sent.effects {
         let Some((run, step)) = key else { continue };
         let Some(read) = by_run.get(run) else { continue };
         let started = read.entries.iter().find_map(|entry| match &entry.body {
             Body::StepStarted { step: started, work: Work::Tool { call, approval, .. } } if started == step => {
                 Some((call, approval))
+            }
+            Body::StepStarted { step: started, work: Work::Mail { .. } } if started == step => {
+                due += 1; // It was judged when it was promised.
+                None
             }
             _ => None,
         });
@@ -576,7 +583,12 @@ fn no_rule_passed(runs: &BTreeMap<i64, Vec<Read>>, sent: &Sent) -> GuaranteeRepo
             broken.push(format!("{run} step {step}: {} without leave", effect.tool));
         }
     }
-    guarantee("G6", format!("{checked} effects, each allowed by the rules or by a person"), broken)
+    let effects = if checked == 1 { "effect" } else { "effects" };
+    let more = match due {
+        0 => String::new(),
+        n => format!("; {n} more when due: mail that was promised and judged earlier"),
+    };
+    guarantee("G6", format!("{checked} {effects}, each allowed by the rules or by a person{more}"), broken)
 }
 
 /// Groups of the world by name, for rules that hand over.

@@ -61,7 +61,7 @@ fn a_disk_that_fails_for_a_while_delays_and_loses_nothing() {
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
     let trace = folder.path().join("trace");
-    let failing = start_failing(&folder.path().join("data"), &trace, "40..60");
+    let failing = start_failing(&folder.path().join("data"), &trace, "30..50");
     let done = failing.wait_with_output().expect("it ends");
     assert!(injected(&trace) >= 20, "the disk did not fail");
     assert_held(done.status, &done.stdout, &done.stderr);
@@ -74,7 +74,7 @@ async fn a_disk_that_fails_for_good_starts_nothing_more_and_the_next_process_goe
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (data, trace) = (folder.path().join("data"), folder.path().join("trace"));
-    let mut failing = start_failing(&data, &trace, "60+");
+    let mut failing = start_failing(&data, &trace, "30+");
     let clock = Clock::system();
     let watch = clock.stopwatch();
     // It is let try for a while: whatever it sends must be found again.

@@ -237,18 +237,38 @@ pub async fn run(options: Options) -> Result<bool, Error> {
     Ok(!report.broken() && (!options.exit || report.mismatches.is_empty()))
 }
 
+/// A desk on these simulators that acts: their addresses and credentials, and what the world says of the shop. Which model it asks,
+/// and what a demo, a test or a benchmark sets besides, comes on top.
+pub fn addresses(files: &WorldFiles, sim: &Sim, folder: &Path) -> Layers {
+    let mut layers = Layers::default();
+    for (key, value) in [
+        ("data_dir", folder.display().to_string()),
+        ("mode", "auto".to_owned()),
+        ("shop.name", files.shop.name.clone()),
+        ("shop.support_address", files.shop.support_address.clone()),
+        ("zendesk.base_url", sim.zendesk_url()),
+        ("zendesk.client_id", credentials::ZENDESK_CLIENT_ID.to_owned()),
+        ("zendesk.client_secret", credentials::ZENDESK_CLIENT_SECRET.to_owned()),
+        ("stripe.base_url", sim.stripe_url()),
+        ("stripe.api_key", credentials::STRIPE_KEY.to_owned()),
+        ("billing.base_url", sim.billing_url()),
+        ("billing.token", credentials::BILLING_TOKEN.to_owned()),
+        ("email.host", sim.smtp_address().ip().to_string()),
+        ("email.security", "none".to_owned()),
+        ("email.from", files.shop.support_address.clone()),
+        ("web.listen", "127.0.0.1:0".to_owned()),
+    ] {
+        layers.set(key, value);
+    }
+    layers.set("email.port", i64::from(sim.smtp_address().port()));
+    layers
+}
+
 /// The configuration of a demo: the simulators' addresses and credentials, then what the world overrides.
 pub(crate) fn layers(files: &WorldFiles, sim: &Sim, folder: &Path, options: &Options) -> Layers {
-    let mut layers = Layers::default();
+    let mut layers = addresses(files, sim, folder);
     let text = |key: &str, value: String, layers: &mut Layers| layers.set(key, value);
-    text("data_dir", folder.display().to_string(), &mut layers);
-    text("mode", "auto".to_owned(), &mut layers);
-    text("shop.name", files.shop.name.clone(), &mut layers);
-    text("shop.support_address", files.shop.support_address.clone(), &mut layers);
     layers.set("shop.link_domains", files.shop.link_domains.clone());
-    text("zendesk.base_url", sim.zendesk_url(), &mut layers);
-    text("zendesk.client_id", credentials::ZENDESK_CLIENT_ID.to_owned(), &mut layers);
-    text("zendesk.client_secret", credentials::ZENDESK_CLIENT_SECRET.to_owned(), &mut layers);
     layers.set("zendesk.poll_every_ms", if options.exit { 650_i64 } else { 1_000 });
     for rule in ["default", "churn", "legal", "refund_limit", "refund_sum", "currency_without_limit"] {
         let group = report::group_for(files, rule).and_then(|name| sim.world().lock().group_named(name));
@@ -256,14 +276,6 @@ pub(crate) fn layers(files: &WorldFiles, sim: &Sim, folder: &Path, options: &Opt
             layers.set(&format!("zendesk.groups.{rule}"), id);
         }
     }
-    text("stripe.base_url", sim.stripe_url(), &mut layers);
-    text("stripe.api_key", credentials::STRIPE_KEY.to_owned(), &mut layers);
-    text("billing.base_url", sim.billing_url(), &mut layers);
-    text("billing.token", credentials::BILLING_TOKEN.to_owned(), &mut layers);
-    text("email.host", sim.smtp_address().ip().to_string(), &mut layers);
-    layers.set("email.port", i64::from(sim.smtp_address().port()));
-    text("email.security", "none".to_owned(), &mut layers);
-    text("email.from", files.shop.support_address.clone(), &mut layers);
     match (&options.model_url, &options.api_key) {
         (Some(url), key) => {
             text("claude.base_url", url.clone(), &mut layers);

@@ -4,6 +4,8 @@
 use std::path::Path;
 
 use deskhand::sim::world_file::{self, WorldFiles};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 
 /// The shipped world's files.
@@ -43,14 +45,14 @@ fn write(folder: &Path, tickets: usize, seed: u64, until_hour: u64) {
         let text = read(name);
         write(name, (0..copies).map(|copy| renamed(&text, copy, &orders)).collect::<Vec<_>>().join("\n"));
     }
-    let mut chance = Chance(seed);
+    let mut chance = StdRng::seed_from_u64(seed);
     let mut wanted: Vec<(usize, &str)> =
         (0..copies).flat_map(|copy| lines.iter().map(move |line| (copy, *line))).collect();
     for at in (1..wanted.len()).rev() {
-        wanted.swap(at, chance.below(at as u64 + 1) as usize);
+        wanted.swap(at, chance.random_range(0..=at));
     }
     wanted.truncate(tickets);
-    let mut arrivals: Vec<u64> = (0..tickets).map(|_| chance.arrival_s()).collect();
+    let mut arrivals: Vec<u64> = (0..tickets).map(|_| arrival_s(&mut chance)).collect();
     arrivals.sort_unstable();
     let early = wanted.into_iter().zip(arrivals).filter(|(_, arrives_s)| *arrives_s < until_hour * 3_600);
     let written = early.map(|((copy, line), arrives_s)| {
@@ -102,30 +104,13 @@ fn renamed(text: &str, copy: usize, orders: &[u32]) -> String {
     out
 }
 
-/// Chance from a seed (splitmix64).
-struct Chance(u64);
-
-impl Chance {
-    fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.roll() % bound.max(1)
-    }
-
-    /// A second of the day, as the curve has it.
-    fn arrival_s(&mut self) -> u64 {
-        let mut ticket = self.below(CURVE.iter().map(|share| u64::from(*share)).sum());
-        let hour = CURVE.iter().position(|share| {
-            let here = ticket < u64::from(*share);
-            ticket = ticket.saturating_sub(u64::from(*share));
-            here
-        });
-        hour.unwrap_or(0) as u64 * 3_600 + self.below(3_600)
-    }
+/// A second of the day, as the curve has it.
+fn arrival_s(chance: &mut StdRng) -> u64 {
+    let mut ticket = chance.random_range(0..CURVE.iter().map(|share| u64::from(*share)).sum());
+    let hour = CURVE.iter().position(|share| {
+        let here = ticket < u64::from(*share);
+        ticket = ticket.saturating_sub(u64::from(*share));
+        here
+    });
+    hour.unwrap_or(0) as u64 * 3_600 + chance.random_range(0..3_600)
 }

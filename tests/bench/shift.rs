@@ -8,7 +8,10 @@ use std::time::Duration;
 use deskhand::app::{self, App};
 use deskhand::clock::Clock;
 use deskhand::config::{Config, Layers};
-use deskhand::demo::report::{self, Report};
+use deskhand::demo::{
+    self,
+    report::{self, Report},
+};
 use deskhand::journal::views::{ApprovalFilter, RunFilter};
 use deskhand::run::decide;
 use deskhand::run::entry::{Decision, Entry};
@@ -258,30 +261,10 @@ fn memory_folder() -> std::path::PathBuf {
 /// The settings of a desk on these simulators: the defaults, but for addresses and what the world and the plan say.
 fn layers(sim: &Sim, line: &Line, data: &std::path::Path, plan: &Plan) -> Layers {
     let files = sim.world().files();
-    let mut layers = Layers::default();
-    for (key, value) in [
-        ("data_dir", data.display().to_string()),
-        ("mode", "auto".to_owned()),
-        ("shop.name", files.shop.name.clone()),
-        ("shop.support_address", files.shop.support_address.clone()),
-        ("zendesk.base_url", sim.zendesk_url()),
-        ("zendesk.client_id", credentials::ZENDESK_CLIENT_ID.to_owned()),
-        ("zendesk.client_secret", credentials::ZENDESK_CLIENT_SECRET.to_owned()),
-        ("stripe.base_url", sim.stripe_url()),
-        ("stripe.api_key", credentials::STRIPE_KEY.to_owned()),
-        ("billing.base_url", sim.billing_url()),
-        ("billing.token", credentials::BILLING_TOKEN.to_owned()),
-        ("claude.base_url", line.url.clone()),
-        ("claude.api_key", credentials::CLAUDE_KEY.to_owned()),
-        ("email.host", sim.smtp_address().ip().to_string()),
-        ("email.security", "none".to_owned()),
-        ("email.from", files.shop.support_address.clone()),
-        ("web.listen", "127.0.0.1:0".to_owned()),
-        ("web.time_zone", files.shop.time_zone.clone()),
-    ] {
-        layers.set(key, value);
-    }
-    layers.set("email.port", i64::from(sim.smtp_address().port()));
+    let mut layers = demo::addresses(files, sim, data);
+    layers.set("claude.base_url", line.url.clone());
+    layers.set("claude.api_key", credentials::CLAUDE_KEY);
+    layers.set("web.time_zone", files.shop.time_zone.clone());
     layers.set("shop.link_domains", files.shop.link_domains.clone());
     layers.set("zendesk.poll_every_ms", POLL_EVERY_MS);
     layers.set("web.undo_window_s", 0_i64);

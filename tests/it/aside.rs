@@ -10,18 +10,10 @@ use deskhand::journal::views::ApprovalFilter;
 use deskhand::policy::RuleId;
 use deskhand::run::draft::Draft;
 use deskhand::run::entry::{Body, Entry, Outcome};
-use deskhand::sim::world::{NewComment, TicketUpdate};
-use serde_json::{Value, json};
+use deskhand::sim::world::TicketUpdate;
+use serde_json::Value;
 
-use crate::harness::{Desk, PATIENCE_MS, refund_ticket};
-
-fn question(id: i64) -> Value {
-    json!({ "id": id, "from": {"address": "ada@low.example", "name": "Ada Low"}, "channel": "email",
-            "subject": format!("Order {id}"), "body": "Hello, where is my order T-1? Thank you!",
-            "script": [{"tools": [{"name": "log_resolution", "input": {
-                "answer": "Hello Ada,\n\nyour order T-1 was delivered.", "outcome": "solved", "category": "order",
-                "summary": "Told.", "articles": [], "actions_claimed": []}}]}] })
-}
+use crate::harness::{Desk, PATIENCE_MS, question, refund_ticket, words};
 
 /// Moves the time on until it holds: the lanes of intake go by the clock.
 async fn until(desk: &Desk, what: &str, holds: impl AsyncFn() -> bool) {
@@ -105,27 +97,14 @@ async fn a_damaged_run_keeps_no_other_ticket_out() {
     file.execute_batch("UPDATE entries SET body = replace(body, 'run_opened', 'run_opener') WHERE seq = 1").unwrap();
     drop(file);
     let app = desk.start(None).await;
-    desk.happens(7001, words(&desk, 7001));
-    desk.happens(7002, words(&desk, 7002));
+    desk.happens(7001, words(desk.sim.world(), 7001));
+    desk.happens(7002, words(desk.sim.world(), 7002));
     until(&desk, "it is set aside", async || aside(&app).await == [TicketId(7001)]).await;
     let runs = async || app.views.runs_of_ticket(TicketId(7002)).await.unwrap().len();
     until(&desk, "the other's new words are taken up", async || runs().await == 2).await;
     assert!(app.journal.entries(&state.run).await.is_err());
     assert_eq!(app.health.intake(), None);
     app.stop(&desk.clock).await;
-}
-
-/// The customer's next words on a ticket.
-fn words(desk: &Desk, ticket: i64) -> TicketUpdate {
-    let requester = desk.sim.world().ticket(ticket).expect("a ticket").requester;
-    let comment =
-        NewComment { author: requester, public: true, body: "One more thing.".into(), ..NewComment::default() };
-    TicketUpdate {
-        author: requester,
-        comment: Some(comment),
-        status: Some("open".to_owned()),
-        ..TicketUpdate::default()
-    }
 }
 
 /// A run that nobody can go on with had taken in new words, and waited for an approval: a person gets the words, and the
@@ -135,7 +114,7 @@ async fn words_that_only_a_broken_run_knew_reach_a_person_and_its_approval_is_wi
     let desk = Desk::new(&[refund_ticket(7001, 60_000)]).await;
     let app = desk.start(None).await;
     let state = desk.until(&app, 7001, "an approval", |state| state.pending_approval().is_some()).await;
-    desk.happens(7001, words(&desk, 7001));
+    desk.happens(7001, words(desk.sim.world(), 7001));
     let state = desk.until(&app, 7001, "the words", |s| s.ticket.messages.len() > state.ticket.messages.len()).await;
     assert!(app.journal.refunded_since(deskhand::money::Currency::USD, 0).await.unwrap() > 0);
     app.stop(&desk.clock).await;

@@ -6,13 +6,14 @@ use std::time::Duration;
 use deskhand::app::{App, Options};
 use deskhand::clock::Clock;
 use deskhand::config::{Config, Layers};
+use deskhand::demo;
 use deskhand::ids::{RunId, TicketId};
 use deskhand::journal::Journal;
 use deskhand::run::decide;
 use deskhand::run::entry::{Body, Decision, Entry};
 use deskhand::run::row::RunStatus;
 use deskhand::run::state::RunState;
-use deskhand::sim::world::{Event, TicketUpdate};
+use deskhand::sim::world::{Event, NewComment, TicketUpdate, World};
 use deskhand::sim::{self, Sim, credentials, world_file};
 use serde_json::{Value, json};
 
@@ -92,30 +93,9 @@ pub fn config_for(sim: &Sim, model_url: Option<&str>, data: PathBuf) -> Config {
 }
 
 fn layers_for(sim: &Sim, model_url: Option<&str>, data: PathBuf) -> Layers {
-    let mut layers = Layers::default();
-    let world = sim.world().files();
-    for (key, value) in [
-        ("data_dir", data.display().to_string()),
-        ("mode", "auto".to_owned()),
-        ("shop.name", world.shop.name.clone()),
-        ("shop.support_address", world.shop.support_address.clone()),
-        ("zendesk.base_url", sim.zendesk_url()),
-        ("zendesk.client_id", credentials::ZENDESK_CLIENT_ID.to_owned()),
-        ("zendesk.client_secret", credentials::ZENDESK_CLIENT_SECRET.to_owned()),
-        ("stripe.base_url", sim.stripe_url()),
-        ("stripe.api_key", credentials::STRIPE_KEY.to_owned()),
-        ("billing.base_url", sim.billing_url()),
-        ("billing.token", credentials::BILLING_TOKEN.to_owned()),
-        ("claude.base_url", model_url.map_or_else(|| sim.claude_url(), str::to_owned)),
-        ("claude.api_key", credentials::CLAUDE_KEY.to_owned()),
-        ("email.host", sim.smtp_address().ip().to_string()),
-        ("email.security", "none".to_owned()),
-        ("email.from", world.shop.support_address.clone()),
-        ("web.listen", "127.0.0.1:0".to_owned()),
-    ] {
-        layers.set(key, value);
-    }
-    layers.set("email.port", i64::from(sim.smtp_address().port()));
+    let mut layers = demo::addresses(sim.world().files(), sim, &data);
+    layers.set("claude.base_url", model_url.map_or_else(|| sim.claude_url(), str::to_owned));
+    layers.set("claude.api_key", credentials::CLAUDE_KEY);
     layers.set("zendesk.poll_every_ms", 650_i64);
     layers.set("web.undo_window_s", 0_i64);
     layers.set("limits.model_retries_max", 2_i64);
@@ -308,5 +288,27 @@ fn scrub(value: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(scrub),
         _ => {}
+    }
+}
+
+/// A ticket that asks where an order is, and is answered.
+pub fn question(id: i64) -> Value {
+    json!({ "id": id, "from": {"address": "ada@low.example", "name": "Ada Low"}, "channel": "email",
+            "subject": format!("Order {id}"), "body": "Hello, where is my order T-1? Thank you!",
+            "script": [{"tools": [{"name": "log_resolution", "input": {
+                "answer": "Hello Ada,\n\nyour order T-1 was delivered.", "outcome": "solved", "category": "order",
+                "summary": "Told.", "articles": [], "actions_claimed": []}}]}] })
+}
+
+/// The customer's next words on a ticket.
+pub fn words(world: &World, ticket: i64) -> TicketUpdate {
+    let requester = world.ticket(ticket).expect("a ticket").requester;
+    let comment =
+        NewComment { author: requester, public: true, body: "One more thing.".into(), ..NewComment::default() };
+    TicketUpdate {
+        author: requester,
+        comment: Some(comment),
+        status: Some("open".to_owned()),
+        ..TicketUpdate::default()
     }
 }

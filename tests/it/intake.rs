@@ -15,19 +15,11 @@ use deskhand::journal::sqlite::SqliteJournal;
 use deskhand::journal::views::Views;
 use deskhand::run::entry::{Body, Outcome};
 use deskhand::sim::credentials;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::harness::{Desk, PATIENCE_MS};
+use crate::harness::{Desk, PATIENCE_MS, question};
 
 const TICKETS: std::ops::Range<i64> = 7001..7007;
-
-fn question(id: i64) -> Value {
-    json!({ "id": id, "from": {"address": "ada@low.example", "name": "Ada Low"}, "channel": "email",
-            "subject": format!("Order {id}"), "body": "Hello, where is my order T-1? Thank you!",
-            "script": [{"tools": [{"name": "log_resolution", "input": {
-                "answer": "Hello Ada,\n\nyour order T-1 was delivered.", "outcome": "solved", "category": "order",
-                "summary": "Told.", "articles": [], "actions_claimed": []}}]}] })
-}
 
 fn questions() -> Vec<Value> {
     TICKETS.map(question).collect()

@@ -8,7 +8,7 @@ use deskhand::sim::world::{Event, NewComment, TicketUpdate, World};
 use deskhand::sim::world_file::TicketStatus;
 use serde_json::json;
 
-use crate::harness::{Desk, refund_ticket};
+use crate::harness::{Desk, refund_ticket, words};
 use crate::line::Wrong;
 
 const PAT: i64 = 20001;
@@ -152,19 +152,6 @@ async fn between_note_and_sentence_a_persons_act_stops_the_sentence_and_the_cust
     assert_eq!(desk.notes(7002).len(), 1);
     assert_eq!(desk.sim.world().public_replies(7002).len(), 1);
     app.stop(&desk.clock).await;
-}
-
-/// The customer's next words on a ticket.
-fn words(world: &World, ticket: i64) -> TicketUpdate {
-    let requester = world.ticket(ticket).expect("a ticket").requester;
-    let comment =
-        NewComment { author: requester, public: true, body: "One more thing.".into(), ..NewComment::default() };
-    TicketUpdate {
-        author: requester,
-        comment: Some(comment),
-        status: Some("open".to_owned()),
-        ..TicketUpdate::default()
-    }
 }
 
 /// While an approval waits, or is decided and rests: a person's act withdraws it, and nothing is refunded.
